@@ -1,0 +1,325 @@
+/*
+ * tr_json.c: jansson behind our door. tr_json_t is its json_t under another name.
+ *
+ * jansson refuses a whole document for one number that does not fit. We look at few numbers, so only after such a failure the
+ * text is written anew with the misfits replaced (see tame_numbers), and parsed again.
+ */
+#include "tr_json.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include <apr_strings.h>
+#include <jansson.h>
+
+#include "tr_limits.h"
+#include "tr_reason.h"
+
+static const json_t *in(const tr_json_t *value)
+{
+    return (const json_t *)value;
+}
+
+static const tr_json_t *out_of(const json_t *value)
+{
+    return (const tr_json_t *)value;
+}
+
+static apr_status_t release(void *document)
+{
+    json_decref(document);
+    return APR_SUCCESS;
+}
+
+/* The end of the string that begins at p with a quote: just behind its closing quote, or end. */
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++) {
+        if (*p == '\\' && p + 1 < end) {
+            p++;
+        }
+    }
+    return p < end ? p + 1 : end;
+}
+
+/* Before jansson's recursion sees the text; unbalanced brackets are its business. */
+static bool depth_is_sane(tr_str_t text)
+{
+    const char *end = text.data + text.len;
+    int depth = 0;
+
+    for (const char *p = text.data; p < end;) {
+        if (*p == '"') {
+            p = skip_string(p, end);
+            continue;
+        }
+        if ((*p == '{' || *p == '[') && ++depth > TR_MAX_JSON_DEPTH) {
+            return false;
+        }
+        if (*p == '}' || *p == ']') {
+            depth--;
+        }
+        p++;
+    }
+    return true;
+}
+
+static const char *skip_digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9') {
+        p++;
+    }
+    return p;
+}
+
+/* The end of the number that begins at p (RFC 8259 6), or NULL if there is none. */
+static const char *skip_number(const char *p, const char *end)
+{
+    const char *digits = p + (p < end && *p == '-');
+
+    p = skip_digits(digits, end);
+    if (p == digits || (*digits == '0' && p - digits > 1)) {
+        return NULL;
+    }
+    if (p < end && *p == '.') {
+        digits = p + 1;
+        p = skip_digits(digits, end);
+        if (p == digits) {
+            return NULL;
+        }
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        digits = p + 1 + (p + 1 < end && (p[1] == '+' || p[1] == '-'));
+        p = skip_digits(digits, end);
+        if (p == digits) {
+            return NULL;
+        }
+    }
+    /* Anything but white space and structure behind it makes it none. */
+    return p == end || strchr(" \t\r\n,]}", *p) != NULL ? p : NULL;
+}
+
+/* A number's text as jansson can hold it: as it is; an integer beyond 64 bits as a real; a real beyond double as null. */
+static const char *tame_number(const char *text)
+{
+    double real = strtod(text, NULL);
+
+    if (!isfinite(real)) {
+        return "null";
+    }
+    if (strpbrk(text, ".eE") == NULL) {
+        errno = 0;
+        (void)strtoll(text, NULL, 10);
+        return errno == ERANGE ? "e0" : "";
+    }
+    return "";
+}
+
+/* A copy of text in which every number fits. Nothing else changes, so what was no JSON stays no JSON. */
+static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
+{
+    const char *end = text.data + text.len;
+    char *copy = apr_palloc(pool, text.len * 3 + 1);
+    char *to = copy;
+
+    for (const char *p = text.data; p < end;) {
+        const char *from = p;
+        const char *change = "";
+        const char *behind = *p == '"' ? skip_string(p, end) : skip_number(p, end);
+
+        p = behind != NULL ? behind : p + 1;
+        if (behind != NULL && *from != '"') {
+            change = tame_number(apr_pstrmemdup(pool, from, (apr_size_t)(p - from)));
+        }
+        if (*change != 'n') {
+            memcpy(to, from, (apr_size_t)(p - from));
+            to += p - from;
+        }
+        memcpy(to, change, strlen(change));
+        to += strlen(change);
+    }
+    return tr_str(copy, (apr_size_t)(to - copy));
+}
+
+static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
+{
+    json_t *document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+
+    if (document == NULL && json_error_code(error) == json_error_numeric_overflow) {
+        apr_pool_t *scratch;
+
+        apr_pool_create(&scratch, pool);
+        text = tame_numbers(text, scratch);
+        document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+        apr_pool_destroy(scratch);
+    }
+    return document;
+}
+
+apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
+{
+    json_error_t error;
+    json_t *document;
+
+    if (why != NULL) {
+        *why = "it is empty, or holds a NUL, or is nested too deep";
+    }
+    /* jansson overlooks a NUL behind a number. */
+    if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL || !depth_is_sane(text)) {
+        return TR_MALFORMED;
+    }
+    document = load(text, &error, pool);
+    if (document == NULL) {
+        if (why != NULL) {
+            *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
+        }
+        return TR_MALFORMED;
+    }
+    apr_pool_cleanup_register(pool, document, release, apr_pool_cleanup_null);
+    if (!json_is_object(document)) {
+        if (why != NULL) {
+            *why = "it is not a JSON object";
+        }
+        return TR_MALFORMED;
+    }
+    *out = out_of(document);
+    return APR_SUCCESS;
+}
+
+apr_status_t tr_json_parse(const tr_json_t **out, tr_str_t text, apr_pool_t *pool)
+{
+    return tr_json_parse_why(out, NULL, text, pool);
+}
+
+tr_json_type_t tr_json_type(const tr_json_t *value)
+{
+    switch (json_typeof(in(value))) {
+    case JSON_OBJECT:
+        return TR_JSON_OBJECT;
+    case JSON_ARRAY:
+        return TR_JSON_ARRAY;
+    case JSON_STRING:
+        return TR_JSON_STRING;
+    case JSON_INTEGER:
+        return TR_JSON_INTEGER;
+    case JSON_REAL:
+        return TR_JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return TR_JSON_BOOLEAN;
+    default:
+        return TR_JSON_NULL;
+    }
+}
+
+const tr_json_t *tr_json_get(const tr_json_t *object, const char *name)
+{
+    return out_of(json_object_get(in(object), name));
+}
+
+const tr_json_t *tr_json_path(const tr_json_t *object, const char *path)
+{
+    const tr_json_t *value = tr_json_get(object, path);
+    const char *dot = strchr(path, '.');
+    apr_size_t len;
+
+    if (value != NULL || dot == NULL) {
+        return value;
+    }
+    for (len = (apr_size_t)(dot - path); dot != NULL; len = dot != NULL ? (apr_size_t)(dot - path) : 0) {
+        char name[256];
+
+        if (len >= sizeof(name)) {
+            return NULL;
+        }
+        memcpy(name, path, len);
+        name[len] = '\0';
+        object = tr_json_get(object, name);
+        path = dot + 1;
+        dot = strchr(path, '.');
+    }
+    return tr_json_get(object, path);
+}
+
+bool tr_json_string(tr_str_t *out, const tr_json_t *value)
+{
+    if (!json_is_string(in(value))) {
+        return false;
+    }
+    *out = tr_str(json_string_value(in(value)), json_string_length(in(value)));
+    return true;
+}
+
+bool tr_json_number(double *out, const tr_json_t *value)
+{
+    if (!json_is_number(in(value))) {
+        return false;
+    }
+    *out = json_number_value(in(value));
+    return isfinite(*out);
+}
+
+apr_size_t tr_json_len(const tr_json_t *value)
+{
+    return json_is_object(in(value)) ? json_object_size(in(value)) : json_array_size(in(value));
+}
+
+const tr_json_t *tr_json_at(const tr_json_t *array, apr_size_t i)
+{
+    return out_of(json_array_get(in(array), i));
+}
+
+void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton)
+{
+    json_t *o = (json_t *)object; /* the iterator's own state is not const */
+
+    for (void *i = json_object_iter(o); i != NULL; i = json_object_iter_next(o, i)) {
+        visit(baton, json_object_iter_key(i), out_of(json_object_iter_value(i)));
+    }
+}
+
+static char *dump(const json_t *value, apr_pool_t *pool)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *copy = apr_pstrdup(pool, text != NULL ? text : "null");
+
+    free(text);
+    return copy;
+}
+
+char *tr_json_text(const tr_json_t *value, apr_pool_t *pool)
+{
+    return dump(in(value), pool);
+}
+
+/* Bytes that are no ASCII become U+FFFD, so that the rest can still be shown. */
+static json_t *ascii_of(tr_str_t s, apr_pool_t *pool)
+{
+    char *copy = apr_palloc(pool, s.len * 3 + 1);
+    char *to = copy;
+
+    for (apr_size_t i = 0; i < s.len; i++) {
+        if ((unsigned char)s.data[i] < 0x80) {
+            *to++ = s.data[i];
+        }
+        else {
+            memcpy(to, "\xef\xbf\xbd", 3);
+            to += 3;
+        }
+    }
+    return json_stringn(copy, (apr_size_t)(to - copy));
+}
+
+char *tr_json_quote(tr_str_t s, apr_pool_t *pool)
+{
+    json_t *value = json_stringn(s.len > 0 ? s.data : "", s.len);
+    char *text;
+
+    if (value == NULL) {
+        value = ascii_of(s, pool);
+    }
+    text = dump(value, pool);
+    json_decref(value);
+    return text;
+}
