@@ -1,0 +1,43 @@
+/*
+ * tr_ledger.h: "this is revoked now". The only writer of the table of revocations.
+ */
+#ifndef TR_LEDGER_H
+#define TR_LEDGER_H
+
+#include <apr_global_mutex.h>
+
+#include "tr_base.h"
+#include "tr_entry.h"
+#include "tr_table.h"
+
+/* What a store remembers of a revocation beside the entry. Views; any may be empty. */
+typedef struct tr_circumstances_t {
+    tr_str_t actor;          /* the authenticated user or client that asked */
+    tr_str_t client_address; /* where the request came from */
+    tr_str_t reason;         /* free text of the caller */
+} tr_circumstances_t;
+
+/*
+ * Make e durable. Called after e is in force and without the writer lock. Returns APR_SUCCESS only when e is on disk; anything
+ * else makes tr_ledger_revoke fail with the same status, and the caller is told that the revocation does not count.
+ */
+typedef apr_status_t (*tr_ledger_append_fn)(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now);
+
+typedef struct tr_ledger_t tr_ledger_t;
+
+/* append NULL: revocations live as long as the shared memory. All arguments must outlive the ledger, which lives in pool. */
+tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledger_append_fn append, void *baton,
+                            apr_pool_t *pool);
+
+/*
+ * Put e in force, then make it durable. now: microseconds since 1970, from a clock that never ran ahead. Blocks for other
+ * writers and for the store, never for readers. Returns APR_SUCCESS: in force in every process, and durable where there is a
+ * store; APR_ENOSPC: table full; another status: the lock or the store failed. After a failure e may be in force or not.
+ */
+TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
+                                            apr_time_t now);
+
+/* Reclaim what has expired, a slice per call; cheap enough for once a second. As above for now. */
+TR_MUST_CHECK apr_status_t tr_ledger_tidy(tr_ledger_t *ledger, apr_time_t now);
+
+#endif
