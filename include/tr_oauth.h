@@ -1,0 +1,84 @@
+/*
+ * tr_oauth.h: the revocation endpoint (RFC 7009) without HTTP: a body goes in, an answer comes out.
+ */
+#ifndef TR_OAUTH_H
+#define TR_OAUTH_H
+
+#include "tr_base.h"
+#include "tr_gate.h"
+#include "tr_ledger.h"
+
+/* ---- request bodies ---------------------------------------------------------------------------------------- */
+
+typedef enum tr_body_type_t { TR_BODY_FORM, TR_BODY_JSON, TR_BODY_OTHER } tr_body_type_t;
+
+/* By media type alone (RFC 9110 8.3.1: case-insensitive, parameters ignored). NULL is TR_BODY_OTHER. */
+tr_body_type_t tr_body_type(const char *content_type);
+
+/* Parameters by name. Values are NUL-free copies in the pool of the parse. */
+typedef struct tr_params_t tr_params_t;
+
+/*
+ * application/x-www-form-urlencoded (RFC 6749 appendix B). Refuses broken percent escapes, NUL, repeated names (RFC 6749 3.2) and
+ * more than TR_MAX_PARAMS. Returns APR_SUCCESS, or APR_EINVAL with *why for the client.
+ */
+TR_MUST_CHECK apr_status_t tr_params_from_form(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
+
+/*
+ * The string members of one JSON object; members of other types make an error only when asked for. Same errors.
+ */
+TR_MUST_CHECK apr_status_t tr_params_from_json(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
+
+/*
+ * One value. APR_SUCCESS; APR_NOTFOUND when it is absent or empty (RFC 6749 3.2: the same); APR_EINVAL when it is no string.
+ */
+TR_MUST_CHECK apr_status_t tr_params_get(tr_str_t *out, const tr_params_t *params, const char *name);
+
+/*
+ * Percent-decode in (plus = space) into pool. Returns APR_SUCCESS, or APR_EINVAL for a broken escape or a NUL.
+ */
+TR_MUST_CHECK apr_status_t tr_form_decode(tr_str_t *out, tr_str_t in, apr_pool_t *pool);
+
+/* ---- cookies ----------------------------------------------------------------------------------------------- */
+
+/*
+ * The first cookie of that name in a Cookie field (RFC 6265 4.2.1, several fields joined by ", " as HTTP servers do), quotes
+ * around the value removed. Names are case-sensitive. False: none, or the first is empty. *out is a view into field.
+ */
+bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name);
+
+/* field without any cookie of that name, in pool; NULL if nothing is left. */
+char *tr_cookie_strip(tr_str_t field, tr_str_t name, apr_pool_t *pool);
+
+/* ---- revocation -------------------------------------------------------------------------------------------- */
+
+typedef enum tr_answers_t { TR_ANSWERS_RFC7009, TR_ANSWERS_STRICT } tr_answers_t;
+
+typedef struct tr_revoke_request_t {
+    tr_body_type_t type;
+    tr_str_t body;
+    tr_answers_t answers;
+    int64_t keep_s;       /* seconds that an entry outlives its token's exp */
+    tr_circumstances_t circumstances; /* reason is taken from the body */
+    apr_time_t now;       /* wall clock: is the token expired? */
+    apr_time_t clean_now; /* a clock that never ran ahead: may an entry's place be used again? */
+} tr_revoke_request_t;
+
+typedef struct tr_answer_t {
+    int status;          /* HTTP */
+    const char *body;    /* JSON text */
+    int retry_after_s;   /* 0: no Retry-After */
+    bool challenge;      /* a 401: needs WWW-Authenticate, error invalid_token */
+    apr_status_t verdict; /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
+    const char *detail;  /* for the log; NULL: nothing to add */
+    const char *fingerprint; /* of the token; NULL: there was none */
+} tr_answer_t;
+
+/* Answer a POST. Always fills out; *out's strings are in pool or static. */
+void tr_revoke_answer(tr_answer_t *out, const tr_revoke_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
+                      apr_pool_t *pool);
+
+/* The answer to a request that never came to be looked at: 405, 413, 400 … with a sentence. */
+void tr_revoke_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool);
+
+#endif
