@@ -1,0 +1,63 @@
+/*
+ * mod_tokrevoke.c: the table of contents of the module: its directives and its hooks. docs/ARCHITECTURE.md shows the house.
+ */
+#include "src/httpd/trh.h"
+
+#include <http_protocol.h>
+#include <http_request.h>
+
+/* A setter's type depends on how many arguments its directive takes; httpd keeps them all as one. */
+#define IN_SERVER RSRC_CONF
+#define IN_DIRECTORY OR_AUTHCFG
+
+static const command_rec directives[] = {
+    AP_INIT_RAW_ARGS("<TokRevokeIssuer", trh_set_issuer_section, NULL, IN_SERVER,
+                     "a trusted issuer: the exact value of iss, or \"*\""),
+    AP_INIT_TAKE1("TokRevokeKeySet", trh_set_key_set, NULL, IN_SERVER, "file with a JWK Set"),
+    AP_INIT_TAKE12("TokRevokePublicKey", trh_set_public_key, NULL, IN_SERVER,
+                   "PEM file with a public key or certificate, and its kid"),
+    AP_INIT_TAKE12("TokRevokeSharedSecret", trh_set_shared_secret, NULL, IN_SERVER, "file with an HMAC secret, and its kid"),
+    AP_INIT_ITERATE("TokRevokeAlgorithms", trh_set_algorithm, NULL, IN_SERVER, "allowed signature algorithms"),
+    AP_INIT_ITERATE("TokRevokeAudience", trh_set_audience, NULL, IN_SERVER, "aud must name one of these"),
+    AP_INIT_ITERATE("TokRevokeLogoutAudience", trh_set_logout_audience, NULL, IN_SERVER,
+                    "what aud of a logout token must name"),
+    AP_INIT_ITERATE("TokRevokeTokenType", trh_set_token_type, NULL, IN_SERVER, "allowed typ headers"),
+    AP_INIT_ITERATE("TokRevokeTokenUse", trh_set_token_use, NULL, IN_SERVER,
+                    "the claim that tells an access token, and its values"),
+    AP_INIT_TAKE1("TokRevokeClockSkew", trh_set_clock_skew, NULL, IN_SERVER, "tolerance for exp, nbf and iat"),
+    AP_INIT_TAKE1("TokRevokeMaxLifetime", trh_set_max_lifetime, NULL, IN_SERVER, "longest exp - iat, or unlimited"),
+    AP_INIT_TAKE1("TokRevokeCapacity", trh_set_capacity, NULL, IN_SERVER, "live revocations that the table holds"),
+    AP_INIT_TAKE1("TokRevokeDatabase", trh_set_database, NULL, IN_SERVER, "none: revocations are kept in memory"),
+    AP_INIT_FLAG("TokRevokeRequireJti", trh_set_require_jti, NULL, IN_SERVER, "On: a token without jti is refused"),
+    AP_INIT_TAKE1("TokRevokeRetain", trh_set_retain, NULL, IN_SERVER, "keep revocations this much longer"),
+    AP_INIT_ITERATE("TokRevokeTokenFrom", trh_set_token_from, NULL, IN_DIRECTORY,
+                    "header, header=NAME, cookie=NAME or query=NAME, in order"),
+    AP_INIT_TAKE1("TokRevokeUserClaim", trh_set_user_claim, NULL, IN_DIRECTORY, "claim that becomes REMOTE_USER"),
+    AP_INIT_FLAG("TokRevokeStripToken", trh_set_strip_token, NULL, IN_DIRECTORY, "On: the app behind never sees the token"),
+    AP_INIT_TAKE1("TokRevokeAnswers", trh_set_answers, NULL, IN_DIRECTORY, "rfc7009 or strict"),
+    AP_INIT_ITERATE("TokRevokeAllowOrigin", trh_set_allow_origin, NULL, IN_DIRECTORY,
+                    "origins that may call the endpoint from a browser"),
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
+
+static void register_hooks(apr_pool_t *pool)
+{
+    (void)pool;
+    ap_hook_pre_config(trh_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(trh_post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(trh_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Before whoever demands authentication: a preflight carries none (CORS), and errors need the headers too. */
+    ap_hook_check_access_ex(trh_cors, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authn(trh_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_check_authz(trh_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_note_auth_failure(trh_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Behind mod_headers, so that nothing written in the configuration opens a private answer to shared caches. */
+    ap_hook_insert_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    trh_register_filter();
+}
+
+AP_DECLARE_MODULE(tokrevoke) = {
+    STANDARD20_MODULE_STUFF, trh_dir_create, trh_dir_merge, trh_server_create, trh_server_merge, directives, register_hooks,
+    AP_MODULE_FLAG_NONE,
+};

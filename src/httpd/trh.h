@@ -1,0 +1,162 @@
+/*
+ * trh.h: what the files of the Apache half share. Nothing below the wall sees this.
+ */
+#ifndef TRH_H
+#define TRH_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+
+#include "tr_base.h"
+#include "tr_gate.h"
+#include "tr_issuer.h"
+#include "tr_ledger.h"
+#include "tr_oauth.h"
+#include "tr_reason.h"
+
+extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokrevoke_module;
+
+#define TRH_REVOKE_HANDLER "tokrevoke-revoke"
+#define TRH_UNSET (-1)
+
+/* ---- configuration ----------------------------------------------------------------------------------------- */
+
+typedef enum trh_source_kind_t {
+    TRH_FROM_AUTHORIZATION, /* RFC 6750 2.1 */
+    TRH_FROM_HEADER,        /* the token alone in a header of its own */
+    TRH_FROM_COOKIE,
+    TRH_FROM_QUERY /* RFC 6750 2.3 */
+} trh_source_kind_t;
+
+typedef struct trh_source_t {
+    trh_source_kind_t kind;
+    const char *name; /* of the header, cookie or parameter */
+} trh_source_t;
+
+/* Of a (virtual) server. What only the main server may set is read there. */
+typedef struct trh_server_t {
+    tr_issuers_t *issuers;
+    tr_issuer_t *open; /* the section that is being read */
+    int require_jti;
+    uint32_t capacity; /* 0: not given */
+    int64_t retain_s;
+    bool has_database; /* TokRevokeDatabase none was given */
+    tr_gate_t gate;    /* made when the configuration is complete */
+} trh_server_t;
+
+/* Of a directory or Location. */
+typedef struct trh_dir_t {
+    apr_array_header_t *sources; /* trh_source_t; NULL: not given */
+    const char *user_claim;
+    int strip;
+    int answers; /* tr_answers_t */
+    apr_array_header_t *origins; /* const char * */
+} trh_dir_t;
+
+void *trh_server_create(apr_pool_t *pool, server_rec *s);
+void *trh_server_merge(apr_pool_t *pool, void *base, void *add);
+void *trh_dir_create(apr_pool_t *pool, char *path);
+void *trh_dir_merge(apr_pool_t *pool, void *base, void *add);
+
+const trh_server_t *trh_server(const server_rec *s);
+const trh_dir_t *trh_dir(const request_rec *r);
+const apr_array_header_t *trh_sources(const trh_dir_t *dir);
+
+/* "30", "30s", "5m", "12h", "7d" as seconds. NULL, or what is wrong with text. */
+const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool);
+
+/* ---- directives: each checks its arguments, and returns NULL or an error for the administrator ------------- */
+
+const char *trh_set_issuer_section(cmd_parms *cmd, void *dir, const char *args);
+const char *trh_set_key_set(cmd_parms *cmd, void *dir, const char *path);
+const char *trh_set_public_key(cmd_parms *cmd, void *dir, const char *path, const char *kid);
+const char *trh_set_shared_secret(cmd_parms *cmd, void *dir, const char *path, const char *kid);
+const char *trh_set_algorithm(cmd_parms *cmd, void *dir, const char *name);
+const char *trh_set_audience(cmd_parms *cmd, void *dir, const char *aud);
+const char *trh_set_logout_audience(cmd_parms *cmd, void *dir, const char *aud);
+const char *trh_set_token_type(cmd_parms *cmd, void *dir, const char *type);
+const char *trh_set_token_use(cmd_parms *cmd, void *dir, const char *word);
+const char *trh_set_clock_skew(cmd_parms *cmd, void *dir, const char *duration);
+const char *trh_set_max_lifetime(cmd_parms *cmd, void *dir, const char *duration);
+const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number);
+const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database);
+const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration);
+const char *trh_set_token_from(cmd_parms *cmd, void *dir, const char *source);
+const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim);
+const char *trh_set_strip_token(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_answers(cmd_parms *cmd, void *dir, const char *answers);
+const char *trh_set_allow_origin(cmd_parms *cmd, void *dir, const char *origin);
+
+/* ---- life cycle -------------------------------------------------------------------------------------------- */
+
+int trh_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp);
+int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+void trh_child_init(apr_pool_t *pchild, server_rec *s);
+
+/* This process' ledger; NULL when there is no table. */
+tr_ledger_t *trh_ledger(void);
+
+/* Seconds that an entry must outlive its token's exp: the largest skew of all issuers, and TokRevokeRetain. */
+int64_t trh_keep_s(void);
+
+/*
+ * The wall clock, but never further on than the time that has really passed since the table was made: a clock that jumps ahead
+ * must not make room by forgetting revocations.
+ */
+apr_time_t trh_clean_now(void);
+
+/* ---- a request --------------------------------------------------------------------------------------------- */
+
+/* What is known of a request whose token passed. */
+typedef struct trh_request_t {
+    tr_str_t token;
+    trh_source_t source;
+    bool stripped;      /* the token was removed from the request: subrequests and redirects find it here */
+    bool in_authz;      /* trh_check_authz asks the other modules */
+} trh_request_t;
+
+trh_request_t *trh_request(const request_rec *r);
+
+typedef struct trh_found_t {
+    tr_str_t token;
+    trh_source_t source;
+} trh_found_t;
+
+/* Look through the sources in order. Returns APR_SUCCESS, TR_NO_TOKEN or TR_MULTIPLE_TOKENS. */
+TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_header_t *sources);
+
+/* Remove whatever the sources hold from the request, before anything behind us sees it. */
+void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
+
+int trh_check_authn(request_rec *r);
+int trh_check_authz(request_rec *r);
+int trh_note_auth_failure(request_rec *r, const char *auth_type);
+
+/*
+ * Answer a protected resource's request with a refusal: headers, reason, log, and for those who did not ask for HTML the JSON body. Returns what
+ * the hook must return.
+ */
+int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token);
+
+/* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
+void trh_send_json(request_rec *r, int status, const char *body);
+
+/* Does the client want HTML more than JSON? "*" ranges are no wish (RFC 9110 12.5.1). */
+bool trh_wants_html(const request_rec *r);
+
+/* ---- filter: answers that depend on a token in a cookie, a header of its own or the query ------------------- */
+
+void trh_register_filter(void);
+void trh_insert_filter(request_rec *r);
+
+/* ---- endpoints --------------------------------------------------------------------------------------------- */
+
+int trh_cors(request_rec *r);
+int trh_revoke_handler(request_rec *r);
+
+/* The whole body in the request's pool. Returns OK, or the HTTP status to answer: 413 when it is over max_len, 400, 408 … */
+TR_MUST_CHECK int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len);
+
+#endif

@@ -1,0 +1,152 @@
+/* trh_answer.c: how we answer ourselves: refusals of protected resources, and JSON. */
+#include "trh.h"
+
+#include <stdlib.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+#include "tr_digest.h"
+
+#define RETRY_AFTER_S "5"
+
+/* ---- what the client wants --------------------------------------------------------------------------------- */
+
+/* The weight of one element of Accept (RFC 9110 12.4.2), without its parameters in element. */
+static double take_weight(char *element)
+{
+    char *semicolon = strchr(element, ';');
+    double q = 1.0;
+
+    while (semicolon != NULL) {
+        char *p = semicolon + 1;
+
+        *semicolon = '\0';
+        while (apr_isspace(*p)) {
+            p++;
+        }
+        if ((p[0] == 'q' || p[0] == 'Q') && p[1] == '=') {
+            q = strtod(p + 2, NULL);
+        }
+        semicolon = strchr(p, ';');
+    }
+    apr_collapse_spaces(element, element);
+    return q;
+}
+
+static bool is_html(const char *type)
+{
+    return strcasecmp(type, "text/html") == 0 || strcasecmp(type, "application/xhtml+xml") == 0;
+}
+
+static bool is_json(const char *type)
+{
+    apr_size_t len = strlen(type);
+
+    return strcasecmp(type, "application/json") == 0 ||
+           (len > 17 && strncasecmp(type, "application/", 12) == 0 && strcasecmp(type + len - 5, "+json") == 0);
+}
+
+bool trh_wants_html(const request_rec *r)
+{
+    const char *accept = apr_table_get(r->headers_in, "Accept");
+    double html = 0;
+    double json = 0;
+    char *next;
+
+    if (accept == NULL) {
+        return false;
+    }
+    for (char *one = apr_strtok(apr_pstrdup(r->pool, accept), ",", &next); one != NULL; one = apr_strtok(NULL, ",", &next)) {
+        double q = take_weight(one);
+
+        if (is_html(one) && q > html) {
+            html = q;
+        }
+        if (is_json(one) && q > json) {
+            json = q;
+        }
+    }
+    return html > json;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------- */
+
+void trh_send_json(request_rec *r, int status, const char *body)
+{
+    r->status = status;
+    r->status_line = ap_get_status_line(status);
+    ap_set_content_type(r, "application/json");
+    ap_set_content_length(r, (apr_off_t)strlen(body));
+    ap_rputs(body, r);
+}
+
+/* RFC 6750 3: realm once, the error only where there is one. */
+static const char *challenge(request_rec *r, const tr_reason_t *reason)
+{
+    const char *realm = ap_auth_name(r);
+    const char *text = apr_psprintf(r->pool, "Bearer realm=\"%s\"", realm != NULL ? realm : "protected");
+
+    if (reason->oauth_error == NULL) {
+        return text;
+    }
+    return apr_psprintf(r->pool, "%s, error=\"%s\", error_description=\"%s\"", text, reason->oauth_error, reason->sentence);
+}
+
+/* All values come from the table of reasons and need no escapes. */
+static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
+{
+    const char *type = reason->error_type != NULL ? apr_psprintf(pool, ",\"error_type\":\"%s\"", reason->error_type) : "";
+
+    if (reason->oauth_error == NULL) {
+        return apr_psprintf(pool, "{\"message\":\"%s\"}", reason->message);
+    }
+    return apr_psprintf(pool, "{\"error\":\"%s\",\"error_description\":\"%s\",\"message\":\"%s\"%s}", reason->oauth_error,
+                        reason->sentence, reason->message, type);
+}
+
+static void log_refusal(request_rec *r, const tr_reason_t *reason, tr_str_t token)
+{
+    if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "TR001: %s: it cannot be checked whether the token was revoked, so nobody passes; see the messages of start-up",
+                      reason->word);
+        return;
+    }
+    /* The fingerprint costs a hash, so it is made only for a log that wants it. */
+    if (APLOG_R_IS_LEVEL(r, APLOG_INFO)) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "refused: %s, token %s", reason->word,
+                      token.len > 0 ? tr_fingerprint(token, r->pool) : "-");
+    }
+}
+
+int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token)
+{
+    int status = reason->http_status;
+
+    apr_table_setn(r->notes, "tokrevoke-reason", reason->word);
+    apr_table_setn(r->subprocess_env, "TOKREVOKE_REASON", reason->word);
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER_S);
+        apr_table_unset(r->err_headers_out, "WWW-Authenticate");
+    }
+    else {
+        apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, reason));
+    }
+    log_refusal(r, reason, token);
+    /* A subrequest's answer is its caller's business. */
+    if (r->main != NULL || trh_wants_html(r)) {
+        return status;
+    }
+    /* A client that waits for "100 Continue" has sent no body, and httpd closes the connection. */
+    if (!r->expecting_100 && ap_discard_request_body(r) != OK) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    ap_run_insert_error_filter(r);
+    trh_send_json(r, status, json_body(reason, r->pool));
+    return DONE;
+}

@@ -1,0 +1,96 @@
+/* trh_authn.c: AuthType Bearer: who is the user, and may he be here? */
+#include "trh.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+#define DEFAULT_USER_CLAIM "sub"
+
+static bool is_ours(request_rec *r)
+{
+    const char *type = ap_auth_type(r);
+
+    return type != NULL && strcasecmp(type, "Bearer") == 0;
+}
+
+trh_request_t *trh_request(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &tokrevoke_module);
+}
+
+static void remember(request_rec *r, const trh_found_t *found, bool stripped)
+{
+    trh_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
+
+    request->token = found->token;
+    request->source = found->source;
+    request->stripped = stripped;
+    ap_set_module_config(r->request_config, &tokrevoke_module, request);
+}
+
+/*
+ * What happens when we break is decided here: a status that is neither success nor a refusal has the row "unavailable" in the table of
+ * reasons, 503.
+ */
+int trh_check_authn(request_rec *r)
+{
+    const trh_dir_t *dir = trh_dir(r);
+    const char *user_claim = dir->user_claim != NULL ? dir->user_claim : DEFAULT_USER_CLAIM;
+    trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
+    tr_identity_t identity;
+    apr_status_t rv;
+
+    if (!is_ours(r)) {
+        return DECLINED;
+    }
+    rv = trh_find_token(&found, r, trh_sources(dir));
+    if (rv == APR_SUCCESS) {
+        rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        return trh_refuse(r, tr_reason(rv), found.token);
+    }
+    r->user = (char *)identity.user;
+    r->ap_auth_type = "Bearer";
+    remember(r, &found, dir->strip == 1);
+    if (dir->strip == 1) {
+        trh_strip_token(r, trh_sources(dir));
+    }
+    return OK;
+}
+
+/*
+ * Runs before all others, and asks them by running the hook once more. mod_authz_core answers 401 when a good user is not let in; RFC
+ * 6750 3.1 wants 403, insufficient_scope.
+ */
+int trh_check_authz(request_rec *r)
+{
+    trh_request_t *request = trh_request(r);
+    int status;
+
+    if (request == NULL || request->in_authz || !is_ours(r)) {
+        return DECLINED;
+    }
+    request->in_authz = true;
+    status = ap_run_auth_checker(r);
+    request->in_authz = false;
+    if (status == HTTP_UNAUTHORIZED || status == HTTP_FORBIDDEN) {
+        return trh_refuse(r, tr_reason_forbidden(), request->token);
+    }
+    return status;
+}
+
+/* For modules that refuse on their own: the challenge without an error code. */
+int trh_note_auth_failure(request_rec *r, const char *auth_type)
+{
+    const char *realm = ap_auth_name(r);
+
+    if (strcasecmp(auth_type, "Bearer") != 0) {
+        return DECLINED;
+    }
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate",
+                   apr_psprintf(r->pool, "Bearer realm=\"%s\"", realm != NULL ? realm : "protected"));
+    return OK;
+}

@@ -1,0 +1,314 @@
+/* trh_conf.c: configuration of servers and directories: defaults, merging, and the directives outside issuer sections. */
+#include "trh.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "tr_limits.h"
+
+#define MAX_DURATION_S (INT64_C(36500) * 24 * 3600) /* a hundred years; more is a slip of the pen */
+
+void *trh_server_create(apr_pool_t *pool, server_rec *s)
+{
+    trh_server_t *conf = apr_pcalloc(pool, sizeof(*conf));
+
+    (void)s;
+    conf->issuers = apr_hash_make(pool);
+    conf->require_jti = TRH_UNSET;
+    conf->retain_s = TRH_UNSET;
+    return conf;
+}
+
+void *trh_server_merge(apr_pool_t *pool, void *basev, void *addv)
+{
+    const trh_server_t *base = basev;
+    const trh_server_t *add = addv;
+    trh_server_t *conf = apr_pmemdup(pool, add, sizeof(*add));
+
+    conf->issuers = apr_hash_overlay(pool, add->issuers, base->issuers);
+    conf->require_jti = add->require_jti != TRH_UNSET ? add->require_jti : base->require_jti;
+    return conf;
+}
+
+void *trh_dir_create(apr_pool_t *pool, char *path)
+{
+    trh_dir_t *conf = apr_pcalloc(pool, sizeof(*conf));
+
+    (void)path;
+    conf->strip = TRH_UNSET;
+    conf->answers = TRH_UNSET;
+    return conf;
+}
+
+void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
+{
+    const trh_dir_t *base = basev;
+    const trh_dir_t *add = addv;
+    trh_dir_t *conf = apr_pmemdup(pool, add, sizeof(*add));
+
+    if (conf->sources == NULL) {
+        conf->sources = base->sources;
+    }
+    if (conf->user_claim == NULL) {
+        conf->user_claim = base->user_claim;
+    }
+    if (conf->strip == TRH_UNSET) {
+        conf->strip = base->strip;
+    }
+    if (conf->answers == TRH_UNSET) {
+        conf->answers = base->answers;
+    }
+    if (conf->origins == NULL) {
+        conf->origins = base->origins;
+    }
+    return conf;
+}
+
+const trh_server_t *trh_server(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &tokrevoke_module);
+}
+
+const trh_dir_t *trh_dir(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &tokrevoke_module);
+}
+
+const apr_array_header_t *trh_sources(const trh_dir_t *dir)
+{
+    static trh_source_t authorization = {TRH_FROM_AUTHORIZATION, "Authorization"};
+    static const apr_array_header_t by_default = {NULL, sizeof(authorization), 1, 1, (char *)&authorization};
+
+    return dir->sources != NULL ? dir->sources : &by_default;
+}
+
+/* ---- directives -------------------------------------------------------------------------------------------- */
+
+static int64_t unit_s(const char *unit)
+{
+    static const struct {
+        const char *name;
+        int64_t s;
+    } units[] = {{"", 1}, {"s", 1}, {"sec", 1}, {"m", 60}, {"mi", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+
+    for (apr_size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcasecmp(unit, units[i].name) == 0) {
+            return units[i].s;
+        }
+    }
+    return 0;
+}
+
+const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool)
+{
+    char *unit;
+    apr_int64_t n = apr_strtoi64(text, &unit, 10);
+
+    if (!apr_isdigit(text[0]) || unit_s(unit) == 0) {
+        return apr_psprintf(pool, "\"%s\" is no duration; write a whole number with s, m, h or d, like 30s or 12h", text);
+    }
+    if (n > MAX_DURATION_S / unit_s(unit)) {
+        return apr_psprintf(pool, "the duration \"%s\" is over 36500 days", text);
+    }
+    *out_s = n * unit_s(unit);
+    return NULL;
+}
+
+static trh_server_t *server_of(cmd_parms *cmd)
+{
+    return ap_get_module_config(cmd->server->module_config, &tokrevoke_module);
+}
+
+const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    char *end;
+    apr_int64_t n = apr_strtoi64(number, &end, 10);
+
+    (void)dir;
+    if (err != NULL) {
+        return err;
+    }
+    if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_CAPACITY) {
+        return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number,
+                            TR_MAX_CAPACITY);
+    }
+    server_of(cmd)->capacity = (uint32_t)n;
+    return NULL;
+}
+
+const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err != NULL) {
+        return err;
+    }
+    if (strcasecmp(database, "none") != 0) {
+        return apr_psprintf(cmd->pool,
+                            "TokRevokeDatabase: this build cannot store revocations yet, so \"%s\" cannot be used; write "
+                            "\"TokRevokeDatabase none\" to keep them in memory until httpd stops",
+                            database);
+    }
+    server_of(cmd)->has_database = true;
+    return NULL;
+}
+
+const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on)
+{
+    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+
+    (void)dir;
+    server_of(cmd)->require_jti = on;
+    return err;
+}
+
+const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err == NULL) {
+        err = trh_parse_duration(&server_of(cmd)->retain_s, duration, cmd->pool);
+    }
+    return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
+}
+
+/* RFC 9110 5.6.2 */
+static bool is_http_token(const char *name)
+{
+    const char *p = name;
+
+    for (; *p != '\0'; p++) {
+        if (!apr_isalnum(*p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL) {
+            return false;
+        }
+    }
+    return p != name;
+}
+
+/* NULL, or what is wrong with source. */
+static const char *parse_source(trh_source_t *out, const char *source, apr_pool_t *pool)
+{
+    static const struct {
+        const char *prefix;
+        trh_source_kind_t kind;
+    } kinds[] = {{"header=", TRH_FROM_HEADER}, {"cookie=", TRH_FROM_COOKIE}, {"query=", TRH_FROM_QUERY}};
+
+    if (strcasecmp(source, "header") == 0) {
+        out->kind = TRH_FROM_AUTHORIZATION;
+        out->name = "Authorization";
+        return NULL;
+    }
+    for (apr_size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        apr_size_t len = strlen(kinds[i].prefix);
+
+        if (strncasecmp(source, kinds[i].prefix, len) != 0) {
+            continue;
+        }
+        out->kind = kinds[i].kind;
+        out->name = apr_pstrdup(pool, source + len);
+        if (!is_http_token(out->name)) {
+            return apr_psprintf(pool, "\"%s\" names nothing that a request can have", source);
+        }
+        if (out->kind == TRH_FROM_HEADER && (strcasecmp(out->name, "Authorization") == 0 || strcasecmp(out->name, "Cookie") == 0)) {
+            return apr_psprintf(pool, "\"%s\" is written header or cookie=NAME", source);
+        }
+        return NULL;
+    }
+    return apr_psprintf(pool, "\"%s\" is none of header, header=NAME, cookie=NAME, query=NAME", source);
+}
+
+const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
+{
+    trh_dir_t *dir = dirv;
+    trh_source_t parsed;
+    const char *err = parse_source(&parsed, source, cmd->pool);
+
+    if (err != NULL) {
+        return apr_pstrcat(cmd->pool, "TokRevokeTokenFrom: ", err, NULL);
+    }
+    if (dir->sources == NULL) {
+        dir->sources = apr_array_make(cmd->pool, 2, sizeof(trh_source_t));
+    }
+    for (int i = 0; i < dir->sources->nelts; i++) {
+        const trh_source_t *other = &APR_ARRAY_IDX(dir->sources, i, trh_source_t);
+
+        if (other->kind == parsed.kind && strcasecmp(other->name, parsed.name) == 0) {
+            return apr_psprintf(cmd->pool, "TokRevokeTokenFrom: %s is named twice", source);
+        }
+    }
+    APR_ARRAY_PUSH(dir->sources, trh_source_t) = parsed;
+    return NULL;
+}
+
+const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim)
+{
+    if (claim[0] == '\0') {
+        return "TokRevokeUserClaim: the name of the claim is empty";
+    }
+    ((trh_dir_t *)dir)->user_claim = apr_pstrdup(cmd->pool, claim);
+    return NULL;
+}
+
+const char *trh_set_strip_token(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((trh_dir_t *)dir)->strip = on;
+    return NULL;
+}
+
+const char *trh_set_answers(cmd_parms *cmd, void *dir, const char *answers)
+{
+    trh_dir_t *conf = dir;
+
+    if (strcasecmp(answers, "rfc7009") == 0) {
+        conf->answers = TR_ANSWERS_RFC7009;
+        return NULL;
+    }
+    if (strcasecmp(answers, "strict") == 0) {
+        conf->answers = TR_ANSWERS_STRICT;
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool, "TokRevokeAnswers: \"%s\" is neither rfc7009 nor strict", answers);
+}
+
+/* RFC 6454 6.2: scheme://host[:port], as browsers write it; nothing behind. */
+static bool is_origin(const char *origin)
+{
+    const char *host = ap_strstr_c(origin, "://");
+
+    if (strcmp(origin, "*") == 0 || strcmp(origin, "null") == 0) {
+        return true;
+    }
+    if (host == NULL || host == origin || host[3] == '\0') {
+        return false;
+    }
+    for (const char *p = host + 3; *p != '\0'; p++) {
+        if (!apr_isalnum(*p) && strchr("-._:[]", *p) == NULL) {
+            return false;
+        }
+        if (apr_isupper(*p)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *trh_set_allow_origin(cmd_parms *cmd, void *dirv, const char *origin)
+{
+    trh_dir_t *dir = dirv;
+
+    if (!is_origin(origin)) {
+        return apr_psprintf(cmd->pool,
+                            "TokRevokeAllowOrigin: \"%s\" is no origin as browsers send it: scheme://host[:port] in small "
+                            "letters, with no slash at the end",
+                            origin);
+    }
+    if (dir->origins == NULL) {
+        dir->origins = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(dir->origins, const char *) = apr_pstrdup(cmd->pool, origin);
+    return NULL;
+}

@@ -1,0 +1,87 @@
+/*
+ * trh_filter.c: answers that were reached by a token which caches do not know as credentials must not be shown to anybody else, nor
+ * after logout. Works on the headers of the first brigade, after the application and mod_headers, before mod_cache.
+ */
+#include "trh.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <util_filter.h>
+
+#define FILTER_NAME "TOKREVOKE_PRIVATE"
+
+static ap_filter_rec_t *filter;
+
+static void add_vary(request_rec *r, const char *field)
+{
+    const char *vary = apr_table_get(r->headers_out, "Vary");
+
+    if (vary == NULL || (!ap_find_token(r->pool, vary, field) && !ap_find_token(r->pool, vary, "*"))) {
+        apr_table_mergen(r->headers_out, "Vary", field);
+    }
+}
+
+/* The application's own Cache-Control gains "private"; where it sent none, by_default stands. */
+static void add_cache_control(request_rec *r, const char *by_default)
+{
+    apr_table_t *table = apr_table_get(r->err_headers_out, "Cache-Control") != NULL ? r->err_headers_out : r->headers_out;
+    const char *own = apr_table_get(table, "Cache-Control");
+
+    if (own == NULL) {
+        apr_table_setn(table, "Cache-Control", by_default);
+    }
+    else if (!ap_find_token(r->pool, own, "private")) {
+        apr_table_mergen(table, "Cache-Control", "private");
+    }
+}
+
+static apr_status_t mark_private(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    const trh_request_t *request = f->ctx;
+
+    ap_remove_output_filter(f);
+    /* Our own refusals say no-store already, and need no "private". */
+    if (apr_table_get(r->notes, "tokrevoke-reason") == NULL) {
+        add_cache_control(r, request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+    }
+    if (request->source.kind == TRH_FROM_COOKIE) {
+        add_vary(r, "Cookie");
+    }
+    else if (request->source.kind == TRH_FROM_HEADER) {
+        add_vary(r, request->source.name);
+    }
+    return ap_pass_brigade(f->next, bb);
+}
+
+void trh_register_filter(void)
+{
+    filter = ap_register_output_filter(FILTER_NAME, mark_private, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+/* The request, or the one that it is a redirect or error document of, whose token opened the door. */
+static trh_request_t *find_request(const request_rec *r)
+{
+    for (; r != NULL; r = r->prev) {
+        if (trh_request(r) != NULL) {
+            return trh_request(r);
+        }
+    }
+    return NULL;
+}
+
+void trh_insert_filter(request_rec *r)
+{
+    trh_request_t *request = r->main == NULL ? find_request(r) : NULL;
+
+    if (request == NULL || request->source.kind == TRH_FROM_AUTHORIZATION) {
+        return;
+    }
+    for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {
+        if (f->frec == filter && f->r == r) {
+            return;
+        }
+    }
+    ap_add_output_filter_handle(filter, request, r, r->connection);
+}

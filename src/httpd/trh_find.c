@@ -1,0 +1,157 @@
+/*
+ * trh_find.c: the token of a request. httpd joins fields of one name with ", "; a comma is no character of a token, so it gives two
+ * Authorization fields away (RFC 6750 2, RFC 9110 5.3).
+ */
+#include "trh.h"
+
+#include <apr_strings.h>
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Does another field, joined behind a comma, begin with the scheme Bearer? */
+static bool hides_bearer(tr_str_t value)
+{
+    for (apr_size_t i = 0; i < value.len; i++) {
+        if (value.data[i] != ',') {
+            continue;
+        }
+        while (i + 1 < value.len && is_space(value.data[i + 1])) {
+            i++;
+        }
+        if (value.len - i > 7 && strncasecmp(value.data + i + 1, "Bearer", 6) == 0 && is_space(value.data[i + 7])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static apr_status_t from_raw(tr_str_t *out, tr_str_t value)
+{
+    while (value.len > 0 && value.data[0] == ' ') {
+        value = tr_str(value.data + 1, value.len - 1);
+    }
+    *out = value;
+    if (value.len == 0) {
+        return TR_NO_TOKEN;
+    }
+    return memchr(value.data, ',', value.len) != NULL ? TR_MULTIPLE_TOKENS : APR_SUCCESS;
+}
+
+static apr_status_t from_authorization(tr_str_t *out, tr_str_t value)
+{
+    apr_size_t len = 0;
+
+    while (len < value.len && !is_space(value.data[len])) {
+        len++;
+    }
+    if (!tr_str_eq_nocase(tr_str(value.data, len), tr_str_z("Bearer"))) {
+        return hides_bearer(value) ? TR_MULTIPLE_TOKENS : TR_NO_TOKEN;
+    }
+    return from_raw(out, tr_str(value.data + len, value.len - len));
+}
+
+/* The value of the parameter: decoded; as it stands where it can't be, which is no token either. */
+static apr_status_t from_query(tr_str_t *out, const char *args, const char *name, apr_pool_t *pool)
+{
+    apr_status_t rv = TR_NO_TOKEN;
+    const char *end = args + strlen(args);
+
+    for (const char *p = args; p < end;) {
+        apr_size_t len = strcspn(p, "&");
+        const char *equals = memchr(p, '=', len);
+        tr_str_t key;
+
+        if (equals != NULL && (apr_size_t)(equals - p) + 1 < len &&
+            tr_form_decode(&key, tr_str(p, (apr_size_t)(equals - p)), pool) == APR_SUCCESS && tr_str_eq_z(key, name)) {
+            tr_str_t raw = tr_str(equals + 1, len - (apr_size_t)(equals - p) - 1);
+
+            if (rv == APR_SUCCESS) {
+                return TR_MULTIPLE_TOKENS;
+            }
+            rv = APR_SUCCESS;
+            if (tr_form_decode(out, raw, pool) != APR_SUCCESS) {
+                *out = raw;
+            }
+        }
+        p += len + 1;
+    }
+    return rv;
+}
+
+static apr_status_t look_into(tr_str_t *out, request_rec *r, const trh_source_t *source)
+{
+    const char *field;
+
+    switch (source->kind) {
+    case TRH_FROM_AUTHORIZATION:
+        return from_authorization(out, tr_str_z(apr_table_get(r->headers_in, "Authorization")));
+    case TRH_FROM_HEADER:
+        return from_raw(out, tr_str_z(apr_table_get(r->headers_in, source->name)));
+    case TRH_FROM_COOKIE:
+        field = apr_table_get(r->headers_in, "Cookie");
+        return field != NULL && tr_cookie_find(out, tr_str_z(field), tr_str_z(source->name)) ? APR_SUCCESS : TR_NO_TOKEN;
+    default:
+        return r->args != NULL ? from_query(out, r->args, source->name, r->pool) : TR_NO_TOKEN;
+    }
+}
+
+static bool is_configured(const apr_array_header_t *sources, const trh_source_t *source)
+{
+    for (int i = 0; i < sources->nelts; i++) {
+        const trh_source_t *one = &APR_ARRAY_IDX(sources, i, trh_source_t);
+
+        if (one->kind == source->kind && strcasecmp(one->name, source->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A token that TokRevokeStripToken took out of the request that this one comes from. */
+static bool find_stripped(trh_found_t *out, const request_rec *r, const apr_array_header_t *sources)
+{
+    for (r = r->main != NULL ? r->main : r->prev; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+        const trh_request_t *request = trh_request(r);
+
+        if (request != NULL && request->stripped && is_configured(sources, &request->source)) {
+            out->token = request->token;
+            out->source = request->source;
+            return true;
+        }
+    }
+    return false;
+}
+
+apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_header_t *sources)
+{
+    bool found = find_stripped(out, r, sources);
+    bool in_header = false;
+    bool in_query = false;
+
+    for (int i = 0; i < sources->nelts; i++) {
+        const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
+        tr_str_t token = {NULL, 0};
+        apr_status_t rv = look_into(&token, r, source);
+
+        if (rv == TR_MULTIPLE_TOKENS) {
+            return rv;
+        }
+        if (rv != APR_SUCCESS) {
+            continue;
+        }
+        in_header = in_header || source->kind == TRH_FROM_AUTHORIZATION || source->kind == TRH_FROM_HEADER;
+        in_query = in_query || source->kind == TRH_FROM_QUERY;
+        if (!found) {
+            out->token = token;
+            out->source = *source;
+            found = true;
+        }
+    }
+    if (in_header && in_query) {
+        return TR_MULTIPLE_TOKENS;
+    }
+    return found ? APR_SUCCESS : TR_NO_TOKEN;
+}

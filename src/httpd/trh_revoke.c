@@ -1,0 +1,102 @@
+/* trh_revoke.c: SetHandler tokrevoke-revoke: HTTP around tr_revoke_answer. */
+#include "trh.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+
+#include "tr_limits.h"
+
+#define ALLOW "POST, OPTIONS"
+
+static void log_answer(request_rec *r, const tr_answer_t *answer)
+{
+    const char *fingerprint = answer->fingerprint != NULL ? answer->fingerprint : "-";
+
+    if (answer->verdict == APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "revoked: token %s", fingerprint);
+    }
+    else if (answer->detail != NULL) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %d: %s", answer->status, answer->detail);
+    }
+    else if (tr_is_refusal(answer->verdict)) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "nothing to revoke: token %s: %s", fingerprint,
+                      tr_reason(answer->verdict)->word);
+    }
+    else if (answer->verdict == APR_ENOSPC) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "TR002: token %s could not be revoked: the table is full of live revocations; raise TokRevokeCapacity, and "
+                      "stop and start httpd",
+                      fingerprint);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, answer->verdict, r,
+                      "TR003: token %s could not be revoked: the table or its lock failed; if it stays so, stop and start httpd",
+                      fingerprint);
+    }
+}
+
+static void send_answer(request_rec *r, const tr_answer_t *answer)
+{
+    log_answer(r, answer);
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    if (answer->retry_after_s > 0) {
+        apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, answer->retry_after_s));
+    }
+    if (answer->challenge) {
+        apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer realm=\"token revocation\", error=\"invalid_token\"");
+    }
+    trh_send_json(r, answer->status, answer->body);
+}
+
+static void refuse(request_rec *r, tr_answers_t answers, int status, const char *sentence)
+{
+    tr_answer_t answer;
+
+    tr_revoke_refuse(&answer, answers, status, sentence, r->pool);
+    send_answer(r, &answer);
+}
+
+static void answer_post(request_rec *r, tr_answers_t answers)
+{
+    tr_revoke_request_t request = {.answers = answers};
+    tr_answer_t answer;
+    int status = trh_read_body(&request.body, r, TR_MAX_BODY_LEN);
+
+    if (status != OK) {
+        refuse(r, answers, status,
+               status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read");
+        return;
+    }
+    request.type = tr_body_type(apr_table_get(r->headers_in, "Content-Type"));
+    request.keep_s = trh_keep_s();
+    request.circumstances.actor = tr_str_z(r->user);
+    request.circumstances.client_address = tr_str_z(r->useragent_ip);
+    request.now = apr_time_now();
+    request.clean_now = trh_clean_now();
+    tr_revoke_answer(&answer, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
+    send_answer(r, &answer);
+}
+
+int trh_revoke_handler(request_rec *r)
+{
+    int configured = trh_dir(r)->answers;
+    tr_answers_t answers = configured == TRH_UNSET ? TR_ANSWERS_RFC7009 : (tr_answers_t)configured;
+
+    if (r->handler == NULL || strcmp(r->handler, TRH_REVOKE_HANDLER) != 0) {
+        return DECLINED;
+    }
+    if (r->method_number == M_POST) {
+        answer_post(r, answers);
+        return OK;
+    }
+    if (ap_discard_request_body(r) != OK) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    apr_table_setn(r->err_headers_out, "Allow", ALLOW);
+    if (r->method_number == M_OPTIONS) {
+        return HTTP_NO_CONTENT;
+    }
+    refuse(r, answers, HTTP_METHOD_NOT_ALLOWED, "Only POST is allowed");
+    return OK;
+}

@@ -1,0 +1,111 @@
+/* trh_strip.c: taking the token out of a request, in every spelling in which the application behind could see it. */
+#include "trh.h"
+
+#include <apr_strings.h>
+
+static bool is_parameter(const char *pair, apr_size_t len, const char *name, apr_pool_t *pool)
+{
+    const char *equals = memchr(pair, '=', len);
+    tr_str_t key;
+
+    return tr_form_decode(&key, tr_str(pair, equals != NULL ? (apr_size_t)(equals - pair) : len), pool) == APR_SUCCESS &&
+           tr_str_eq_z(key, name);
+}
+
+/* args without the parameter name; NULL when nothing is left. */
+static char *strip_args(const char *args, apr_size_t args_len, const char *name, apr_pool_t *pool)
+{
+    char *left = apr_palloc(pool, args_len + 1);
+    char *to = left;
+    const char *end = args + args_len;
+
+    for (const char *p = args; p < end;) {
+        const char *ampersand = memchr(p, '&', (apr_size_t)(end - p));
+        apr_size_t len = (apr_size_t)((ampersand != NULL ? ampersand : end) - p);
+
+        if (!is_parameter(p, len, name, pool)) {
+            if (to > left) {
+                *to++ = '&';
+            }
+            memcpy(to, p, len);
+            to += len;
+        }
+        p += len + 1;
+    }
+    *to = '\0';
+    return to > left ? left : NULL;
+}
+
+/* The same for text with a query somewhere in it that ends at a blank: a URI, a request line, a file name of mod_proxy's. */
+static char *strip_query(const char *text, const char *name, apr_pool_t *pool)
+{
+    const char *query = strchr(text, '?');
+    apr_size_t len;
+    char *left;
+
+    if (query == NULL) {
+        return apr_pstrdup(pool, text);
+    }
+    len = strcspn(query + 1, " #");
+    left = strip_args(query + 1, len, name, pool);
+    return apr_pstrcat(pool, apr_pstrmemdup(pool, text, (apr_size_t)(query - text)), left != NULL ? "?" : "",
+                       left != NULL ? left : "", query + 1 + len, NULL);
+}
+
+static void strip_parameter(request_rec *r, const char *name)
+{
+    if (r->args != NULL) {
+        r->args = strip_args(r->args, strlen(r->args), name, r->pool);
+    }
+    if (r->parsed_uri.query != NULL) {
+        r->parsed_uri.query = strip_args(r->parsed_uri.query, strlen(r->parsed_uri.query), name, r->pool);
+    }
+    if (r->unparsed_uri != NULL) {
+        r->unparsed_uri = strip_query(r->unparsed_uri, name, r->pool);
+    }
+    /* REQUEST_URI of CGI and the access log's %r are made of this. */
+    if (r->the_request != NULL) {
+        r->the_request = strip_query(r->the_request, name, r->pool);
+    }
+    if (r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0) {
+        r->filename = strip_query(r->filename, name, r->pool);
+    }
+}
+
+static void strip_cookie(request_rec *r, const char *name)
+{
+    const char *field = apr_table_get(r->headers_in, "Cookie");
+    char *left = field != NULL ? tr_cookie_strip(tr_str_z(field), tr_str_z(name), r->pool) : NULL;
+
+    if (left != NULL) {
+        apr_table_setn(r->headers_in, "Cookie", left);
+    }
+    else {
+        apr_table_unset(r->headers_in, "Cookie");
+    }
+}
+
+void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
+{
+    for (int i = 0; i < sources->nelts; i++) {
+        const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
+        const char *authorization = apr_table_get(r->headers_in, "Authorization");
+
+        switch (source->kind) {
+        case TRH_FROM_AUTHORIZATION:
+            if (authorization != NULL && strncasecmp(authorization, "Bearer", 6) == 0) {
+                apr_table_unset(r->headers_in, "Authorization");
+            }
+            break;
+        case TRH_FROM_HEADER:
+            apr_table_unset(r->headers_in, source->name);
+            break;
+        case TRH_FROM_COOKIE:
+            strip_cookie(r, source->name);
+            break;
+        default:
+            strip_parameter(r, source->name);
+            break;
+        }
+    }
+}
