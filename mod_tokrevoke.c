@@ -1,5 +1,6 @@
 /*
- * mod_tokrevoke.c: the table of contents of the module: its directives and its hooks. docs/ARCHITECTURE.md shows the house.
+ * mod_tokrevoke.c: the table of contents of the module: its directives and its hooks. docs/ARCHITECTURE.md shows the
+ * house.
  */
 #include "src/httpd/trh.h"
 
@@ -19,8 +20,7 @@ static const command_rec directives[] = {
     AP_INIT_TAKE12("TokRevokeSharedSecret", trh_set_shared_secret, NULL, IN_SERVER, "file with an HMAC secret, and its kid"),
     AP_INIT_ITERATE("TokRevokeAlgorithms", trh_set_algorithm, NULL, IN_SERVER, "allowed signature algorithms"),
     AP_INIT_ITERATE("TokRevokeAudience", trh_set_audience, NULL, IN_SERVER, "aud must name one of these"),
-    AP_INIT_ITERATE("TokRevokeLogoutAudience", trh_set_logout_audience, NULL, IN_SERVER,
-                    "what aud of a logout token must name"),
+    AP_INIT_ITERATE("TokRevokeLogoutAudience", trh_set_logout_audience, NULL, IN_SERVER, "what aud of a logout token must name"),
     AP_INIT_ITERATE("TokRevokeTokenType", trh_set_token_type, NULL, IN_SERVER, "allowed typ headers"),
     AP_INIT_ITERATE("TokRevokeTokenUse", trh_set_token_use, NULL, IN_SERVER,
                     "the claim that tells an access token, and its values"),
@@ -57,7 +57,7 @@ static void register_hooks(apr_pool_t *pool)
     trh_register_filter();
 }
 
-AP_DECLARE_MODULE(tokrevoke) = {
-    STANDARD20_MODULE_STUFF, trh_dir_create, trh_dir_merge, trh_server_create, trh_server_merge, directives, register_hooks,
-    AP_MODULE_FLAG_NONE,
+module AP_MODULE_DECLARE_DATA tokrevoke_module = {
+    STANDARD20_MODULE_STUFF, trh_dir_create, trh_dir_merge,  trh_server_create,
+    trh_server_merge,        directives,     register_hooks, AP_MODULE_FLAG_NONE,
 };

@@ -7,9 +7,9 @@
 #include "tr_base.h"
 
 /*
- * Decode in into a new buffer in pool (NUL-terminated beyond out->len). One text has one spelling: padding, white space, any
- * character outside A-Z a-z 0-9 - _, a length of 4n+1 and non-zero trailing bits are refused. Empty in gives an empty out.
- * Returns APR_SUCCESS or TR_MALFORMED.
+ * Decode in into a new buffer in pool (NUL-terminated beyond out->len). One text has one spelling: padding, white
+ * space, any character outside A-Z a-z 0-9 - _, a length of 4n+1 and non-zero trailing bits are refused. Empty in gives
+ * an empty out. Returns APR_SUCCESS or TR_MALFORMED.
  */
 TR_MUST_CHECK apr_status_t tr_base64url_decode(tr_str_t *out, tr_str_t in, apr_pool_t *pool);
 

@@ -29,11 +29,17 @@ TR_MUST_CHECK apr_status_t tr_sha256(unsigned char out[TR_SHA256_LEN], tr_str_t 
 /* Fill out with bytes fit for keys. Returns APR_SUCCESS, or APR_EGENERAL when the system gives none. */
 TR_MUST_CHECK apr_status_t tr_random(void *out, apr_size_t len);
 
+/* Overwrite a secret that is no longer needed; the compiler cannot leave it out. */
+void tr_wipe(void *secret, apr_size_t len);
+
 void tr_siphash_init(tr_siphash_t *h, const tr_siphash_key_t *key);
 void tr_siphash_feed(tr_siphash_t *h, const void *data, apr_size_t len);
 void tr_siphash_done(uint64_t out[2], tr_siphash_t *h);
 
-/* The first 64 bits of SHA-256(in) in hexadecimal: names a token in a log without giving it away. "-" when it can't be had. */
+/*
+ * The first 64 bits of SHA-256(in) in hexadecimal: names a token in a log without giving it away. "-" when it can't be
+ * had.
+ */
 const char *tr_fingerprint(tr_str_t in, apr_pool_t *pool);
 
 #endif

@@ -24,10 +24,10 @@ typedef enum tr_kind_t {
 
 typedef struct tr_entry_t {
     tr_kind_t kind;
-    tr_str_t issuer;         /* exact bytes of iss; empty for a token that has none */
-    tr_str_t value;          /* exact bytes, see tr_kind_t */
+    tr_str_t issuer;          /* exact bytes of iss; empty for a token that has none */
+    tr_str_t value;           /* exact bytes, see tr_kind_t */
     apr_time_t issued_before; /* microseconds since 1970: revokes tokens issued at or before; ignored for TOKEN and DIGEST */
-    int64_t expires_s;       /* seconds since 1970: until when the entry must be kept; TR_FOREVER = always */
+    int64_t expires_s;        /* seconds since 1970: until when the entry must be kept; TR_FOREVER = always */
 } tr_entry_t;
 
 /* What the table knows an entry by. */

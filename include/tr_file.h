@@ -23,11 +23,10 @@ void tr_file_stamp(tr_file_stamp_t *out, const char *path, apr_pool_t *pool);
 bool tr_file_stamp_eq(const tr_file_stamp_t *a, const tr_file_stamp_t *b);
 
 /*
- * The whole of a regular file (symbolic links are followed; a FIFO, device or folder is refused without waiting). *out is in pool, NUL-
- * terminated beyond its length. Returns APR_SUCCESS, or another status with *why in pool for the administrator; a file of
- * more than max_len bytes is APR_EINVAL.
+ * The whole of a regular file (symbolic links are followed; a FIFO, device or folder is refused without waiting). *out
+ * is in pool, NUL- terminated beyond its length. Returns APR_SUCCESS, or another status with *why in pool for the
+ * administrator; a file of more than max_len bytes is APR_EINVAL.
  */
-TR_MUST_CHECK apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr_size_t max_len,
-                                        apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr_size_t max_len, apr_pool_t *pool);
 
 #endif

@@ -24,22 +24,23 @@ typedef struct tr_identity_t {
 } tr_identity_t;
 
 /*
- * All the checks, revocation last. text must live as long as the identity. now: microseconds since 1970. Returns APR_SUCCESS,
- * one of the refusals of tr_reason.h (out is then undefined), or a failure, which must be answered like "cannot know" (503).
+ * All the checks, revocation last. text must live as long as the identity. now: microseconds since 1970. Returns
+ * APR_SUCCESS, one of the refusals of tr_reason.h (out is then undefined), or a failure, which must be answered like
+ * "cannot know" (503).
  */
 TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim,
                                          apr_time_t now, apr_pool_t *pool);
 
 /*
- * Is this a token that could be accepted somewhere, so that revoking it means something? Only format, algorithm, issuer, key,
- * signature and expiry count. Same answers as above.
+ * Is this a token that could be accepted somewhere, so that revoking it means something? Only format, algorithm,
+ * issuer, key, signature and expiry count. Same answers as above.
  */
 TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t text, apr_time_t now,
                                              apr_pool_t *pool);
 
 /*
- * The entry that revokes this token by its own identity: issuer and jti, or with no jti the SHA-256 of its signing input.
- * keep_s: seconds to keep it after exp (skew, margin). Returns APR_SUCCESS, or a failure of the digest.
+ * The entry that revokes this token by its own identity: issuer and jti, or with no jti the SHA-256 of its signing
+ * input. keep_s: seconds to keep it after exp (skew, margin). Returns APR_SUCCESS, or a failure of the digest.
  */
 TR_MUST_CHECK apr_status_t tr_gate_entry(tr_entry_t *out, const tr_token_t *token, int64_t keep_s, apr_pool_t *pool);
 

@@ -16,18 +16,21 @@ typedef struct tr_keyring_t tr_keyring_t;
 
 #define TR_UNLIMITED (-1) /* max_lifetime_s */
 
-/* Plain data; filled while the configuration is read, not changed afterwards. Arrays hold const char *, NULL = not given. */
+/*
+ * Plain data; filled while the configuration is read, not changed afterwards. Arrays hold const char *, NULL = not
+ * given.
+ */
 typedef struct tr_issuer_t {
     const char *iss; /* exact value, or "*" */
     tr_keyring_t *keyring;
-    tr_alg_set_t algs;                  /* 0: what the keys allow */
+    tr_alg_set_t algs; /* 0: what the keys allow */
     apr_array_header_t *audiences;
     apr_array_header_t *logout_audiences;
-    apr_array_header_t *types;          /* typ headers */
-    const char *use_claim;              /* TokRevokeTokenUse; NULL: the rule for unknown issuers */
+    apr_array_header_t *types; /* typ headers */
+    const char *use_claim;     /* TokRevokeTokenUse; NULL: the rule for unknown issuers */
     apr_array_header_t *use_values;
-    int64_t skew_s;                     /* seconds, 0 or more */
-    int64_t max_lifetime_s;             /* seconds, or TR_UNLIMITED */
+    int64_t skew_s;         /* seconds, 0 or more */
+    int64_t max_lifetime_s; /* seconds, or TR_UNLIMITED */
 } tr_issuer_t;
 
 /* The trusted issuers of one (virtual) server: iss -> tr_issuer_t *. "*" is one of the keys. */
@@ -45,8 +48,8 @@ tr_keyring_t *tr_keyring_make(apr_pool_t *pool);
 void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key);
 
 /*
- * Add the JWK Set in a file, and remember the file for tr_keyring_refresh. Only while the configuration is read. Returns
- * APR_SUCCESS, or another status with *why (in the ring's pool) naming what is wrong.
+ * Add the JWK Set in a file, and remember the file for tr_keyring_refresh. Only while the configuration is read.
+ * Returns APR_SUCCESS, or another status with *why (in the ring's pool) naming what is wrong.
  */
 TR_MUST_CHECK apr_status_t tr_keyring_add_file(tr_keyring_t *ring, const char **why, const char *path);
 
@@ -54,8 +57,8 @@ TR_MUST_CHECK apr_status_t tr_keyring_add_file(tr_keyring_t *ring, const char **
 typedef void (*tr_keyring_report_fn)(void *baton, const char *path, apr_size_t keys, const char *err);
 
 /*
- * Look whether a file has changed and read it anew; a file that is gone, unreadable or broken leaves its last good keys in
- * force. One thread at a time per process; others may verify meanwhile and never wait. Once a second is right. now:
+ * Look whether a file has changed and read it anew; a file that is gone, unreadable or broken leaves its last good keys
+ * in force. One thread at a time per process; others may verify meanwhile and never wait. Once a second is right. now:
  * microseconds since 1970.
  */
 void tr_keyring_refresh(tr_keyring_t *ring, apr_time_t now, tr_keyring_report_fn report, void *baton);
@@ -67,8 +70,8 @@ bool tr_keyring_is_empty(const tr_keyring_t *ring);
 tr_alg_set_t tr_keyring_algs(tr_keyring_t *ring);
 
 /*
- * Check the signature with each key that fits alg and kid: keys of that kid first, then keys that have no kid; a token with no
- * kid tries every key that fits; TR_MAX_KEYS_TRIED at most. Returns APR_SUCCESS, TR_UNKNOWN_KEY when none fits,
+ * Check the signature with each key that fits alg and kid: keys of that kid first, then keys that have no kid; a token
+ * with no kid tries every key that fits; TR_MAX_KEYS_TRIED at most. Returns APR_SUCCESS, TR_UNKNOWN_KEY when none fits,
  * TR_BAD_SIGNATURE when none verifies, or a failure.
  */
 TR_MUST_CHECK apr_status_t tr_keyring_verify(tr_keyring_t *ring, const tr_jws_t *jws);

@@ -2,8 +2,9 @@
  * tr_json.h: strict reading of JSON (RFC 8259), hiding the library that does it.
  *
  * A document is one object in valid UTF-8, with no duplicate members at any level, no U+0000, and at most
- * TR_MAX_JSON_DEPTH levels. A number that no 64-bit integer or double can hold reads as null (it is no number to us), and an
- * integer beyond 64 bits as the nearest double, so that a claim that nobody asks for is no reason to refuse a token.
+ * TR_MAX_JSON_DEPTH levels. A number that no 64-bit integer or double can hold reads as null (it is no number to us),
+ * and an integer beyond 64 bits as the nearest double, so that a claim that nobody asks for is no reason to refuse a
+ * token.
  */
 #ifndef TR_JSON_H
 #define TR_JSON_H
@@ -33,7 +34,9 @@ tr_json_type_t tr_json_type(const tr_json_t *value);
 /* The member name of object; NULL if it is absent, or object is NULL or no object. */
 const tr_json_t *tr_json_get(const tr_json_t *object, const char *name);
 
-/* The member whose whole name is path, else path split at dots, followed through nested objects; NULL if there is none. */
+/*
+ * The member whose whole name is path, else path split at dots, followed through nested objects; NULL if there is none.
+ */
 const tr_json_t *tr_json_path(const tr_json_t *object, const char *path);
 
 /* True and *out set if value is a string. NULL is no string. */
@@ -48,7 +51,9 @@ apr_size_t tr_json_len(const tr_json_t *value);
 /* An array's element i, counted from 0; NULL beyond the end. */
 const tr_json_t *tr_json_at(const tr_json_t *array, apr_size_t i);
 
-/* Call visit for each member of object, in no certain order. name is NUL-terminated and lives as long as the document. */
+/*
+ * Call visit for each member of object, in no certain order. name is NUL-terminated and lives as long as the document.
+ */
 typedef void (*tr_json_member_fn)(void *baton, const char *name, const tr_json_t *value);
 void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton);
 

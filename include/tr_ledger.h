@@ -18,21 +18,26 @@ typedef struct tr_circumstances_t {
 } tr_circumstances_t;
 
 /*
- * Make e durable. Called after e is in force and without the writer lock. Returns APR_SUCCESS only when e is on disk; anything
- * else makes tr_ledger_revoke fail with the same status, and the caller is told that the revocation does not count.
+ * Make e durable. Called after e is in force and without the writer lock. Returns APR_SUCCESS only when e is on disk;
+ * anything else makes tr_ledger_revoke fail with the same status, and the caller is told that the revocation does not
+ * count.
  */
 typedef apr_status_t (*tr_ledger_append_fn)(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now);
 
 typedef struct tr_ledger_t tr_ledger_t;
 
-/* append NULL: revocations live as long as the shared memory. All arguments must outlive the ledger, which lives in pool. */
+/*
+ * append NULL: revocations live as long as the shared memory. All arguments must outlive the ledger, which lives in
+ * pool.
+ */
 tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledger_append_fn append, void *baton,
                             apr_pool_t *pool);
 
 /*
- * Put e in force, then make it durable. now: microseconds since 1970, from a clock that never ran ahead. Blocks for other
- * writers and for the store, never for readers. Returns APR_SUCCESS: in force in every process, and durable where there is a
- * store; APR_ENOSPC: table full; another status: the lock or the store failed. After a failure e may be in force or not.
+ * Put e in force, then make it durable. now: microseconds since 1970, from a clock that never ran ahead. Blocks for
+ * other writers and for the store, never for readers. Returns APR_SUCCESS: in force in every process, and durable where
+ * there is a store; APR_ENOSPC: table full; another status: the lock or the store failed. After a failure e may be in
+ * force or not.
  */
 TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
                                             apr_time_t now);

@@ -4,16 +4,16 @@
 #ifndef TR_LIMITS_H
 #define TR_LIMITS_H
 
-#define TR_MAX_TOKEN_LEN 16384        /* bytes of a compact JWS */
-#define TR_MAX_IDENTIFIER_LEN 1024    /* bytes of jti, sub, sid, iss, kid, client_id, azp, each */
-#define TR_MAX_JSON_DEPTH 32          /* nested arrays and objects, the outermost included */
-#define TR_MAX_KEYS_TRIED 8           /* signature checks per token */
-#define TR_MAX_KEY_FILE_LEN 1048576   /* bytes of a key set, PEM or secret file */
-#define TR_MAX_KEYS_PER_SET 256       /* members of "keys" */
-#define TR_MIN_RSA_BITS 2048          /* RFC 7518 3.3 */
+#define TR_MAX_TOKEN_LEN 16384      /* bytes of a compact JWS */
+#define TR_MAX_IDENTIFIER_LEN 1024  /* bytes of jti, sub, sid, iss, kid, client_id, azp, each */
+#define TR_MAX_JSON_DEPTH 32        /* nested arrays and objects, the outermost included */
+#define TR_MAX_KEYS_TRIED 8         /* signature checks per token */
+#define TR_MAX_KEY_FILE_LEN 1048576 /* bytes of a key set, PEM or secret file */
+#define TR_MAX_KEYS_PER_SET 256     /* members of "keys" */
+#define TR_MIN_RSA_BITS 2048        /* RFC 7518 3.3 */
 #define TR_MAX_RSA_BITS 8192
-#define TR_MAX_BODY_LEN 65536         /* bytes of a request body */
-#define TR_MAX_PARAMS 64              /* parameters in a request body */
-#define TR_MAX_CAPACITY 1000000000    /* TokRevokeCapacity */
+#define TR_MAX_BODY_LEN 65536      /* bytes of a request body */
+#define TR_MAX_PARAMS 64           /* parameters in a request body */
+#define TR_MAX_CAPACITY 1000000000 /* TokRevokeCapacity */
 
 #endif

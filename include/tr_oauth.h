@@ -19,8 +19,8 @@ tr_body_type_t tr_body_type(const char *content_type);
 typedef struct tr_params_t tr_params_t;
 
 /*
- * application/x-www-form-urlencoded (RFC 6749 appendix B). Refuses broken percent escapes, NUL, repeated names (RFC 6749 3.2) and
- * more than TR_MAX_PARAMS. Returns APR_SUCCESS, or APR_EINVAL with *why for the client.
+ * application/x-www-form-urlencoded (RFC 6749 appendix B). Refuses broken percent escapes, NUL, repeated names (RFC
+ * 6749 3.2) and more than TR_MAX_PARAMS. Returns APR_SUCCESS, or APR_EINVAL with *why for the client.
  */
 TR_MUST_CHECK apr_status_t tr_params_from_form(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
 
@@ -30,7 +30,8 @@ TR_MUST_CHECK apr_status_t tr_params_from_form(tr_params_t **out, const char **w
 TR_MUST_CHECK apr_status_t tr_params_from_json(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
 
 /*
- * One value. APR_SUCCESS; APR_NOTFOUND when it is absent or empty (RFC 6749 3.2: the same); APR_EINVAL when it is no string.
+ * One value. APR_SUCCESS; APR_NOTFOUND when it is absent or empty (RFC 6749 3.2: the same); APR_EINVAL when it is no
+ * string.
  */
 TR_MUST_CHECK apr_status_t tr_params_get(tr_str_t *out, const tr_params_t *params, const char *name);
 
@@ -42,8 +43,9 @@ TR_MUST_CHECK apr_status_t tr_form_decode(tr_str_t *out, tr_str_t in, apr_pool_t
 /* ---- cookies ----------------------------------------------------------------------------------------------- */
 
 /*
- * The first cookie of that name in a Cookie field (RFC 6265 4.2.1, several fields joined by ", " as HTTP servers do), quotes
- * around the value removed. Names are case-sensitive. False: none, or the first is empty. *out is a view into field.
+ * The first cookie of that name in a Cookie field (RFC 6265 4.2.1, several fields joined by ", " as HTTP servers do),
+ * quotes around the value removed. Names are case-sensitive. False: none, or the first is empty. *out is a view into
+ * field.
  */
 bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name);
 
@@ -58,19 +60,19 @@ typedef struct tr_revoke_request_t {
     tr_body_type_t type;
     tr_str_t body;
     tr_answers_t answers;
-    int64_t keep_s;       /* seconds that an entry outlives its token's exp */
+    int64_t keep_s;                   /* seconds that an entry outlives its token's exp */
     tr_circumstances_t circumstances; /* reason is taken from the body */
-    apr_time_t now;       /* wall clock: is the token expired? */
-    apr_time_t clean_now; /* a clock that never ran ahead: may an entry's place be used again? */
+    apr_time_t now;                   /* wall clock: is the token expired? */
+    apr_time_t clean_now;             /* a clock that never ran ahead: may an entry's place be used again? */
 } tr_revoke_request_t;
 
 typedef struct tr_answer_t {
-    int status;          /* HTTP */
-    const char *body;    /* JSON text */
-    int retry_after_s;   /* 0: no Retry-After */
-    bool challenge;      /* a 401: needs WWW-Authenticate, error invalid_token */
-    apr_status_t verdict; /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
-    const char *detail;  /* for the log; NULL: nothing to add */
+    int status;              /* HTTP */
+    const char *body;        /* JSON text */
+    int retry_after_s;       /* 0: no Retry-After */
+    bool challenge;          /* a 401: needs WWW-Authenticate, error invalid_token */
+    apr_status_t verdict;    /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
+    const char *detail;      /* for the log; NULL: nothing to add */
     const char *fingerprint; /* of the token; NULL: there was none */
 } tr_answer_t;
 

@@ -1,7 +1,7 @@
 /*
- * tr_reason.h: why a token is refused. A refusal is an apr_status_t from its own range, so that one return value carries
- * success, refusal or failure ("we broke": anything else). Log word, HTTP status, OAuth error code and public sentence
- * of each refusal stand in one table.
+ * tr_reason.h: why a token is refused. A refusal is an apr_status_t from its own range, so that one return value
+ * carries success, refusal or failure ("we broke": anything else). Log word, HTTP status, OAuth error code and public
+ * sentence of each refusal stand in one table.
  */
 #ifndef TR_REASON_H
 #define TR_REASON_H

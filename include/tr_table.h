@@ -1,9 +1,9 @@
 /*
  * tr_table.h: the revocations that are in force, in one piece of shared memory of fixed size.
  *
- * Readers take no lock, make no system call and never wait, also not for a writer that was killed in the middle. Writers hold
- * one lock between processes and threads, which the caller owns; functions that need it end in _locked. docs/ARCHITECTURE.md
- * draws the segment.
+ * Readers take no lock, make no system call and never wait, also not for a writer that was killed in the middle.
+ * Writers hold one lock between processes and threads, which the caller owns; functions that need it end in _locked.
+ * docs/ARCHITECTURE.md draws the segment.
  */
 #ifndef TR_TABLE_H
 #define TR_TABLE_H
@@ -16,13 +16,13 @@
 typedef struct tr_table_t tr_table_t; /* this process' handle; the content is in shared memory */
 
 typedef struct tr_table_stats_t {
-    uint32_t capacity;        /* live entries that surely fit */
-    uint32_t used;            /* entries held, expired ones that nobody reclaimed yet included */
+    uint32_t capacity; /* live entries that surely fit */
+    uint32_t used;     /* entries held, expired ones that nobody reclaimed yet included */
     uint32_t by_kind[TR_KINDS];
-    uint64_t inserted;        /* since the segment was made */
+    uint64_t inserted; /* since the segment was made */
     uint64_t reclaimed;
-    uint64_t full;            /* inserts refused for lack of room */
-    uint64_t recovered;       /* times a writer died holding the lock and the counts were made anew */
+    uint64_t full;      /* inserts refused for lack of room */
+    uint64_t recovered; /* times a writer died holding the lock and the counts were made anew */
 } tr_table_stats_t;
 
 /* Bytes of shared memory for capacity entries (1 to TR_MAX_CAPACITY): at most 40 an entry, and a few pages. */
@@ -34,7 +34,10 @@ apr_size_t tr_table_size(uint32_t capacity);
  */
 TR_MUST_CHECK apr_status_t tr_table_create(tr_table_t **out, void *base, apr_size_t size, uint32_t capacity, apr_pool_t *pool);
 
-/* A handle on a table that was laid out before. Returns APR_SUCCESS, or APR_EINVAL when base is no table of this version. */
+/*
+ * A handle on a table that was laid out before. Returns APR_SUCCESS, or APR_EINVAL when base is no table of this
+ * version.
+ */
 TR_MUST_CHECK apr_status_t tr_table_attach(tr_table_t **out, void *base, apr_size_t size, apr_pool_t *pool);
 
 uint32_t tr_table_capacity(const tr_table_t *table);
@@ -46,23 +49,24 @@ tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer
 void tr_table_prefetch(const tr_table_t *table, tr_mark_t mark);
 
 /*
- * Is there an entry with this mark? *issued_before (may be NULL) gets its cut-off in microseconds. Never consults the clock:
- * an entry revokes for as long as it is there. Lock-free, any thread. Returns false also when nothing was ever inserted.
+ * Is there an entry with this mark? *issued_before (may be NULL) gets its cut-off in microseconds. Never consults the
+ * clock: an entry revokes for as long as it is there. Lock-free, any thread. Returns false also when nothing was ever
+ * inserted.
  */
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark);
 
 /*
- * Begin and end a change. begin: the caller has just taken the lock; repairs the counts if the last holder died. end: just
- * before the lock is released.
+ * Begin and end a change. begin: the caller has just taken the lock; repairs the counts if the last holder died. end:
+ * just before the lock is released.
  */
 void tr_table_begin_locked(tr_table_t *table);
 void tr_table_end_locked(tr_table_t *table);
 
 /*
- * Add e, or lengthen an equal entry's life and move its cut-off later; neither ever moves back. Every reader in every process
- * sees it once this returns. now_s (seconds since 1970) says which entries have expired and may give up their place; the caller
- * must pass a clock that never ran ahead. Returns APR_SUCCESS, or APR_ENOSPC when no place is free: a live entry is never
- * pushed out.
+ * Add e, or lengthen an equal entry's life and move its cut-off later; neither ever moves back. Every reader in every
+ * process sees it once this returns. now_s (seconds since 1970) says which entries have expired and may give up their
+ * place; the caller must pass a clock that never ran ahead. Returns APR_SUCCESS, or APR_ENOSPC when no place is free: a
+ * live entry is never pushed out.
  */
 TR_MUST_CHECK apr_status_t tr_table_insert_locked(tr_table_t *table, const tr_entry_t *e, int64_t now_s);
 

@@ -52,8 +52,8 @@ TR_MUST_CHECK apr_status_t tr_token_check_use(const tr_token_t *token);
 TR_MUST_CHECK apr_status_t tr_token_read_identity(tr_token_t *token);
 
 /*
- * The claim that names the user: a string that is not empty and holds no control character, or an integer as decimal text.
- * *out is NUL-terminated in pool. APR_SUCCESS or TR_MALFORMED.
+ * The claim that names the user: a string that is not empty and holds no control character, or an integer as decimal
+ * text. *out is NUL-terminated in pool. APR_SUCCESS or TR_MALFORMED.
  */
 TR_MUST_CHECK apr_status_t tr_token_user(const char **out, const tr_token_t *token, const char *claim, apr_pool_t *pool);
 

@@ -1,4 +1,7 @@
-/* tr_base64url.c: APR's decoders accept both alphabets, padding and loose trailing bits; a token must have one spelling. */
+/*
+ * tr_base64url.c: APR's decoders accept both alphabets, padding and loose trailing bits; a token must have one
+ * spelling.
+ */
 #include "tr_base64url.h"
 
 #include <stdint.h>
@@ -26,7 +29,10 @@ static unsigned int sextet(char c)
     return c == '_' ? 63 : BAD;
 }
 
-/* The 2 or 3 characters after the last full group of 4. False: a foreign character, or bits beyond the last byte are not 0. */
+/*
+ * The 2 or 3 characters after the last full group of 4. False: a foreign character, or bits beyond the last byte are
+ * not 0.
+ */
 static bool decode_tail(unsigned char *to, const char *from, apr_size_t n)
 {
     unsigned int a = sextet(from[0]);

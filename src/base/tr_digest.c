@@ -4,6 +4,7 @@
  */
 #include "tr_digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -15,6 +16,11 @@ apr_status_t tr_sha256(unsigned char out[TR_SHA256_LEN], tr_str_t in)
 apr_status_t tr_random(void *out, apr_size_t len)
 {
     return RAND_bytes(out, (int)len) == 1 ? APR_SUCCESS : APR_EGENERAL;
+}
+
+void tr_wipe(void *secret, apr_size_t len)
+{
+    OPENSSL_cleanse(secret, len);
 }
 
 static inline uint64_t rotate(uint64_t x, int bits)

@@ -25,8 +25,7 @@ void tr_file_stamp(tr_file_stamp_t *out, const char *path, apr_pool_t *pool)
 
 bool tr_file_stamp_eq(const tr_file_stamp_t *a, const tr_file_stamp_t *b)
 {
-    return a->inode == b->inode && a->device == b->device && a->size == b->size && a->mtime == b->mtime &&
-           a->ctime == b->ctime;
+    return a->inode == b->inode && a->device == b->device && a->size == b->size && a->mtime == b->mtime && a->ctime == b->ctime;
 }
 
 static apr_status_t fail(const char **why, apr_status_t rv, apr_pool_t *pool)

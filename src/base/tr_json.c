@@ -1,8 +1,8 @@
 /*
  * tr_json.c: jansson behind our door. tr_json_t is its json_t under another name.
  *
- * jansson refuses a whole document for one number that does not fit. We look at few numbers, so only after such a failure the
- * text is written anew with the misfits replaced (see tame_numbers), and parsed again.
+ * jansson refuses a whole document for one number that does not fit. We look at few numbers, so only after such a
+ * failure the text is written anew with the misfits replaced (see tame_numbers), and parsed again.
  */
 #include "tr_json.h"
 
@@ -100,7 +100,9 @@ static const char *skip_number(const char *p, const char *end)
     return p == end || strchr(" \t\r\n,]}", *p) != NULL ? p : NULL;
 }
 
-/* A number's text as jansson can hold it: as it is; an integer beyond 64 bits as a real; a real beyond double as null. */
+/*
+ * A number's text as jansson can hold it: as it is; an integer beyond 64 bits as a real; a real beyond double as null.
+ */
 static const char *tame_number(const char *text)
 {
     double real = strtod(text, NULL);

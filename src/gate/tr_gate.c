@@ -4,7 +4,10 @@
 #include "tr_digest.h"
 #include "tr_reason.h"
 
-/* Format, algorithm, issuer, key, signature, times of the right type, not expired: what a trusted issuer wrote, and alive. */
+/*
+ * Format, algorithm, issuer, key, signature, times of the right type, not expired: what a trusted issuer wrote, and
+ * alive.
+ */
 static apr_status_t authenticate(tr_token_t *token, const tr_gate_t *gate, tr_str_t text, apr_time_t now, apr_pool_t *pool)
 {
     apr_status_t rv;
@@ -72,7 +75,7 @@ static apr_status_t check_revocation(const tr_token_t *token, const tr_gate_t *g
         return rv;
     }
     return tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value)) ? TR_REVOKED
-                                                                                                            : APR_SUCCESS;
+                                                                                                           : APR_SUCCESS;
 }
 
 apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,
@@ -96,7 +99,10 @@ apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t 
     return rv == APR_SUCCESS ? tr_token_read_identity(out) : rv;
 }
 
-/* When a token with this exp can be forgotten: whole seconds, rounded up, and for ever where the number is beyond reason. */
+/*
+ * When a token with this exp can be forgotten: whole seconds, rounded up, and for ever where the number is beyond
+ * reason.
+ */
 static int64_t end_of(double exp_s, int64_t keep_s)
 {
     if (exp_s >= 9e15) {

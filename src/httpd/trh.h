@@ -17,6 +17,8 @@
 
 extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokrevoke_module;
 
+APLOG_USE_MODULE(tokrevoke);
+
 #define TRH_REVOKE_HANDLER "tokrevoke-revoke"
 #define TRH_UNSET (-1)
 
@@ -50,7 +52,7 @@ typedef struct trh_dir_t {
     apr_array_header_t *sources; /* trh_source_t; NULL: not given */
     const char *user_claim;
     int strip;
-    int answers; /* tr_answers_t */
+    int answers;                 /* tr_answers_t */
     apr_array_header_t *origins; /* const char * */
 } trh_dir_t;
 
@@ -102,8 +104,8 @@ tr_ledger_t *trh_ledger(void);
 int64_t trh_keep_s(void);
 
 /*
- * The wall clock, but never further on than the time that has really passed since the table was made: a clock that jumps ahead
- * must not make room by forgetting revocations.
+ * The wall clock, but never further on than the time that has really passed since the table was made: a clock that
+ * jumps ahead must not make room by forgetting revocations.
  */
 apr_time_t trh_clean_now(void);
 
@@ -113,8 +115,8 @@ apr_time_t trh_clean_now(void);
 typedef struct trh_request_t {
     tr_str_t token;
     trh_source_t source;
-    bool stripped;      /* the token was removed from the request: subrequests and redirects find it here */
-    bool in_authz;      /* trh_check_authz asks the other modules */
+    bool stripped; /* the token was removed from the request: subrequests and redirects find it here */
+    bool in_authz; /* trh_check_authz asks the other modules */
 } trh_request_t;
 
 trh_request_t *trh_request(const request_rec *r);
@@ -130,13 +132,16 @@ TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, cons
 /* Remove whatever the sources hold from the request, before anything behind us sees it. */
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
 
+/* Is AuthType Bearer in force here? */
+bool trh_is_bearer(request_rec *r);
+
 int trh_check_authn(request_rec *r);
 int trh_check_authz(request_rec *r);
 int trh_note_auth_failure(request_rec *r, const char *auth_type);
 
 /*
- * Answer a protected resource's request with a refusal: headers, reason, log, and for those who did not ask for HTML the JSON body. Returns what
- * the hook must return.
+ * Answer a protected resource's request with a refusal: headers, reason, log, and for those who did not ask for HTML
+ * the JSON body. Returns what the hook must return.
  */
 int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token);
 
@@ -154,9 +159,16 @@ void trh_insert_filter(request_rec *r);
 /* ---- endpoints --------------------------------------------------------------------------------------------- */
 
 int trh_cors(request_rec *r);
+
+/* Let a listed origin read the answer, also an error's. */
+void trh_add_cors(request_rec *r);
+
 int trh_revoke_handler(request_rec *r);
 
-/* The whole body in the request's pool. Returns OK, or the HTTP status to answer: 413 when it is over max_len, 400, 408 … */
+/*
+ * The whole body in the request's pool. Returns OK, or the HTTP status to answer: 413 when it is over max_len, 400, 408
+ * …
+ */
 TR_MUST_CHECK int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len);
 
 #endif

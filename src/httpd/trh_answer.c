@@ -111,9 +111,10 @@ static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
 static void log_refusal(request_rec *r, const tr_reason_t *reason, tr_str_t token)
 {
     if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "TR001: %s: it cannot be checked whether the token was revoked, so nobody passes; see the messages of start-up",
-                      reason->word);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "TR001: %s: it cannot be checked whether the token was revoked, so nobody passes; see the messages of start-up",
+            reason->word);
         return;
     }
     /* The fingerprint costs a hash, so it is made only for a log that wants it. */
@@ -137,6 +138,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token)
     else {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, reason));
     }
+    trh_add_cors(r);
     log_refusal(r, reason, token);
     /* A subrequest's answer is its caller's business. */
     if (r->main != NULL || trh_wants_html(r)) {

@@ -8,7 +8,7 @@
 
 #define DEFAULT_USER_CLAIM "sub"
 
-static bool is_ours(request_rec *r)
+bool trh_is_bearer(request_rec *r)
 {
     const char *type = ap_auth_type(r);
 
@@ -31,8 +31,8 @@ static void remember(request_rec *r, const trh_found_t *found, bool stripped)
 }
 
 /*
- * What happens when we break is decided here: a status that is neither success nor a refusal has the row "unavailable" in the table of
- * reasons, 503.
+ * What happens when we break is decided here: a status that is neither success nor a refusal has the row "unavailable"
+ * in the table of reasons, 503.
  */
 int trh_check_authn(request_rec *r)
 {
@@ -42,7 +42,7 @@ int trh_check_authn(request_rec *r)
     tr_identity_t identity;
     apr_status_t rv;
 
-    if (!is_ours(r)) {
+    if (!trh_is_bearer(r)) {
         return DECLINED;
     }
     rv = trh_find_token(&found, r, trh_sources(dir));
@@ -62,15 +62,15 @@ int trh_check_authn(request_rec *r)
 }
 
 /*
- * Runs before all others, and asks them by running the hook once more. mod_authz_core answers 401 when a good user is not let in; RFC
- * 6750 3.1 wants 403, insufficient_scope.
+ * Runs before all others, and asks them by running the hook once more. mod_authz_core answers 401 when a good user is
+ * not let in; RFC 6750 3.1 wants 403, insufficient_scope.
  */
 int trh_check_authz(request_rec *r)
 {
     trh_request_t *request = trh_request(r);
     int status;
 
-    if (request == NULL || request->in_authz || !is_ours(r)) {
+    if (request == NULL || request->in_authz || !trh_is_bearer(r)) {
         return DECLINED;
     }
     request->in_authz = true;

@@ -1,4 +1,6 @@
-/* trh_conf.c: configuration of servers and directories: defaults, merging, and the directives outside issuer sections. */
+/*
+ * trh_conf.c: configuration of servers and directories: defaults, merging, and the directives outside issuer sections.
+ */
 #include "trh.h"
 
 #include <apr_lib.h>
@@ -130,8 +132,7 @@ const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
         return err;
     }
     if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_CAPACITY) {
-        return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number,
-                            TR_MAX_CAPACITY);
+        return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number, TR_MAX_CAPACITY);
     }
     server_of(cmd)->capacity = (uint32_t)n;
     return NULL;
@@ -212,7 +213,8 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
         if (!is_http_token(out->name)) {
             return apr_psprintf(pool, "\"%s\" names nothing that a request can have", source);
         }
-        if (out->kind == TRH_FROM_HEADER && (strcasecmp(out->name, "Authorization") == 0 || strcasecmp(out->name, "Cookie") == 0)) {
+        if (out->kind == TRH_FROM_HEADER &&
+            (strcasecmp(out->name, "Authorization") == 0 || strcasecmp(out->name, "Cookie") == 0)) {
             return apr_psprintf(pool, "\"%s\" is written header or cookie=NAME", source);
         }
         return NULL;

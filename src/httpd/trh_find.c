@@ -1,6 +1,6 @@
 /*
- * trh_find.c: the token of a request. httpd joins fields of one name with ", "; a comma is no character of a token, so it gives two
- * Authorization fields away (RFC 6750 2, RFC 9110 5.3).
+ * trh_find.c: the token of a request. httpd joins fields of one name with ", "; a comma is no character of a token, so
+ * it gives two Authorization fields away (RFC 6750 2, RFC 9110 5.3).
  */
 #include "trh.h"
 

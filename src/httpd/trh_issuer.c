@@ -2,8 +2,8 @@
 #include "trh.h"
 
 #include <apr_strings.h>
-#include <openssl/crypto.h>
 
+#include "tr_digest.h"
 #include "tr_file.h"
 #include "tr_limits.h"
 
@@ -45,9 +45,8 @@ static const char *append(apr_array_header_t **list, cmd_parms *cmd, const char 
 static const char *check_content(const ap_directive_t *first, apr_pool_t *pool)
 {
     static const char *const allowed[] = {
-        "TokRevokeKeySet",   "TokRevokePublicKey",      "TokRevokeSharedSecret", "TokRevokeAlgorithms",
-        "TokRevokeAudience", "TokRevokeLogoutAudience", "TokRevokeTokenType",    "TokRevokeTokenUse",
-        "TokRevokeClockSkew", "TokRevokeMaxLifetime",
+        "TokRevokeKeySet",         "TokRevokePublicKey", "TokRevokeSharedSecret", "TokRevokeAlgorithms", "TokRevokeAudience",
+        "TokRevokeLogoutAudience", "TokRevokeTokenType", "TokRevokeTokenUse",     "TokRevokeClockSkew",  "TokRevokeMaxLifetime",
     };
 
     for (; first != NULL; first = first->next) {
@@ -193,7 +192,7 @@ static const char *add_key_file(cmd_parms *cmd, const char *path, const char *ki
     }
     rv = read_key(&key, &why, bytes, tr_str_z(kid), cmd->pool);
     if (is_secret) {
-        OPENSSL_cleanse((char *)bytes.data, bytes.len);
+        tr_wipe((char *)bytes.data, bytes.len);
     }
     if (rv != APR_SUCCESS) {
         return explain(cmd, full, why);

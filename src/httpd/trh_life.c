@@ -1,8 +1,9 @@
 /*
  * trh_life.c: from reading the configuration to the children's background work.
  *
- * The segment and the lock belong to the parent process, not to one reading of the configuration: they stay where they are over graceful
- * and hard restarts, although this module is unloaded and loaded again in between. Nothing in them points into the module.
+ * The segment and the lock belong to the parent process, not to one reading of the configuration: they stay where they
+ * are over graceful and hard restarts, although this module is unloaded and loaded again in between. Nothing in them
+ * points into the module.
  */
 #include "trh.h"
 
@@ -88,9 +89,10 @@ static apr_status_t make_mutex(shared_t *shared, server_rec *s)
         return rv;
     }
     if (strcmp(apr_global_mutex_name(shared->mutex), "posixsem") == 0) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
-                     "TR005: Mutex posixsem cannot be used for tokrevoke: it stays locked for ever when its holder is killed; write "
-                     "\"Mutex pthread tokrevoke\", or fcntl, flock or sysvsem");
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, 0, s,
+            "TR005: Mutex posixsem cannot be used for tokrevoke: it stays locked for ever when its holder is killed; write "
+            "\"Mutex pthread tokrevoke\", or fcntl, flock or sysvsem");
         return APR_EINVAL;
     }
     return APR_SUCCESS;
@@ -111,7 +113,8 @@ static apr_status_t make_segment(shared_t *shared, uint32_t capacity, server_rec
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "TR006: %" APR_SIZE_T_FMT " bytes of shared memory for %u revocations cannot be had; lower TokRevokeCapacity",
+                     "TR006: %" APR_SIZE_T_FMT
+                     " bytes of shared memory for %u revocations cannot be had; lower TokRevokeCapacity",
                      shared->size, capacity);
     }
     return rv;
@@ -218,14 +221,15 @@ static void report_key_file(void *baton, const char *path, apr_size_t keys, cons
     server_rec *s = baton;
 
     if (err != NULL) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     "TR010: key set %s has changed but cannot be used: %s; the keys from before stay in force. It must be readable "
-                     "by the User that httpd runs as",
-                     path, err);
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, 0, s,
+            "TR010: key set %s has changed but cannot be used: %s; the keys from before stay in force. It must be readable "
+            "by the User that httpd runs as",
+            path, err);
     }
     else if (keys == 0) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "TR011: key set %s was read anew and has no key that can verify a signature",
-                     path);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "TR011: key set %s was read anew and has no key that can verify a signature", path);
     }
     else {
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "key set %s was read anew: %" APR_SIZE_T_FMT " keys", path, keys);
@@ -266,7 +270,8 @@ static apr_status_t start_watchdog(apr_pool_t *pconf, server_rec *s)
         }
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR013: mod_watchdog is needed to notice changed keys: load it with LoadModule");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "TR013: mod_watchdog is needed to notice changed keys: load it with LoadModule");
     }
     return rv;
 }
@@ -300,10 +305,11 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
             start_watchdog(pconf, s) != APR_SUCCESS) {
             return HTTP_INTERNAL_SERVER_ERROR;
         }
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "TR014: revocations are kept in memory only: they are lost when httpd is stopped (a restart, graceful or not, "
-                     "keeps them)%s",
-                     server->has_database ? "" : "; write \"TokRevokeDatabase none\" to say that this is meant");
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            "TR014: revocations are kept in memory only: they are lost when httpd is stopped (a restart, graceful or not, "
+            "keeps them)%s",
+            server->has_database ? "" : "; write \"TokRevokeDatabase none\" to say that this is meant");
     }
     open_gates(s);
     return OK;

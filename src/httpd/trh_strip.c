@@ -36,7 +36,10 @@ static char *strip_args(const char *args, apr_size_t args_len, const char *name,
     return to > left ? left : NULL;
 }
 
-/* The same for text with a query somewhere in it that ends at a blank: a URI, a request line, a file name of mod_proxy's. */
+/*
+ * The same for text with a query somewhere in it that ends at a blank: a URI, a request line, a file name of
+ * mod_proxy's.
+ */
 static char *strip_query(const char *text, const char *name, apr_pool_t *pool)
 {
     const char *query = strchr(text, '?');

@@ -1,7 +1,8 @@
 /*
  * tr_jwk.c: JSON Web Keys (RFC 7517, RFC 7518 6, RFC 8037 2).
  *
- * Each step returns APR_SUCCESS, APR_EINVAL with job->why for a broken key, or LEFT_OUT for one that is not for verifying tokens.
+ * Each step returns APR_SUCCESS, APR_EINVAL with job->why for a broken key, or LEFT_OUT for one that is not for
+ * verifying tokens.
  */
 #include <apr_strings.h>
 #include <openssl/bn.h>
@@ -100,7 +101,8 @@ static const struct curve_t {
     const char *crv;
     const char *group;
     apr_size_t len; /* bytes of a coordinate */
-} curves[] = {{"P-256", "prime256v1", 32}, {"P-384", "secp384r1", 48}, {"P-521", "secp521r1", 66}, {"secp256k1", "secp256k1", 32}};
+} curves[] = {
+    {"P-256", "prime256v1", 32}, {"P-384", "secp384r1", 48}, {"P-521", "secp521r1", 66}, {"secp256k1", "secp256k1", 32}};
 
 static const struct curve_t *find_curve(tr_str_t crv)
 {
@@ -243,7 +245,10 @@ static apr_status_t check_purpose(job_t *job)
     return LEFT_OUT;
 }
 
-/* Ed25519 and Ed448 are other names for what EdDSA does on that curve (RFC 9864), so a key pinned to one fits the other. */
+/*
+ * Ed25519 and Ed448 are other names for what EdDSA does on that curve (RFC 9864), so a key pinned to one fits the
+ * other.
+ */
 static tr_alg_set_t pin(tr_alg_set_t algs, tr_alg_t pinned)
 {
     tr_alg_set_t edwards = TR_ALG_BIT(TR_ALG_EDDSA) | TR_ALG_BIT(TR_ALG_ED25519) | TR_ALG_BIT(TR_ALG_ED448);

@@ -1,6 +1,6 @@
 /*
- * tr_key.c: which keys are good enough, and for what. OpenSSL verifies under RSA keys with e = 1 and under Ed25519 keys of
- * small order, where anybody can sign; such keys must not get in.
+ * tr_key.c: which keys are good enough, and for what. OpenSSL verifies under RSA keys with e = 1 and under Ed25519 keys
+ * of small order, where anybody can sign; such keys must not get in.
  */
 #include "tr_key.h"
 
@@ -43,7 +43,10 @@ static const char *rsa_fault(const EVP_PKEY *pkey, apr_pool_t *pool)
     return fault;
 }
 
-/* y coordinates (little-endian, sign bit cleared) of the points of order 1, 2, 4 and 8 of edwards25519, and those beyond p. */
+/*
+ * y coordinates (little-endian, sign bit cleared) of the points of order 1, 2, 4 and 8 of edwards25519, and those
+ * beyond p.
+ */
 static const unsigned char ed25519_small[][32] = {
     {0},
     {1},

@@ -11,7 +11,7 @@
 struct tr_key_t {
     tr_str_t kid;
     tr_alg_set_t algs;
-    EVP_PKEY *pkey;  /* NULL: an HMAC secret */
+    EVP_PKEY *pkey; /* NULL: an HMAC secret */
     tr_str_t secret;
 };
 
@@ -26,8 +26,8 @@ typedef struct tr_alg_info_t {
 const tr_alg_info_t *tr_alg_info(tr_alg_t alg);
 
 /*
- * A public key that passed every check, tied to pool. Takes over pkey, also when it fails. The key's type and curve give its
- * algorithms. APR_EINVAL with *why when it is too weak, not sound, or of a kind that signs no token.
+ * A public key that passed every check, tied to pool. Takes over pkey, also when it fails. The key's type and curve
+ * give its algorithms. APR_EINVAL with *why when it is too weak, not sound, or of a kind that signs no token.
  */
 TR_MUST_CHECK apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_pool_t *pool);
 

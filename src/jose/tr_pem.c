@@ -40,8 +40,8 @@ static EVP_PKEY *read_pem(tr_str_t pem)
 
     ERR_set_mark();
     if (bio != NULL) {
-        pkey = holds(pem, "-----BEGIN CERTIFICATE-----") ? read_certificate(bio)
-                                                         : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
+        pkey =
+            holds(pem, "-----BEGIN CERTIFICATE-----") ? read_certificate(bio) : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
     }
     BIO_free(bio);
     ERR_pop_to_mark();
@@ -110,8 +110,8 @@ apr_status_t tr_key_from_secret(const tr_key_t **out, const char **why, tr_str_t
         return APR_EINVAL;
     }
     if (tr_key_hmac_algs(secret.len) == 0) {
-        *why = apr_psprintf(pool, "an HMAC secret of %" APR_SIZE_T_FMT " bytes; HS256 needs 32 at least (RFC 7518 3.2)",
-                            secret.len);
+        *why =
+            apr_psprintf(pool, "an HMAC secret of %" APR_SIZE_T_FMT " bytes; HS256 needs 32 at least (RFC 7518 3.2)", secret.len);
         return APR_EINVAL;
     }
     if (holds(secret, "-----BEGIN ") || is_der_key(secret)) {

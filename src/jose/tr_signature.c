@@ -18,8 +18,8 @@ static apr_status_t verify_hmac(const tr_jws_t *jws, const tr_key_t *key)
     unsigned int len = 0;
     bool same;
 
-    if (HMAC(tr_alg_info(jws->alg)->md(), key->secret.data, (int)key->secret.len,
-             (const unsigned char *)jws->signing_input.data, jws->signing_input.len, mac, &len) == NULL) {
+    if (HMAC(tr_alg_info(jws->alg)->md(), key->secret.data, (int)key->secret.len, (const unsigned char *)jws->signing_input.data,
+             jws->signing_input.len, mac, &len) == NULL) {
         return APR_EGENERAL;
     }
     same = jws->signature.len == len && CRYPTO_memcmp(mac, jws->signature.data, len) == 0;

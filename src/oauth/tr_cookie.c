@@ -7,8 +7,8 @@ static bool is_space(char c)
 }
 
 /*
- * The next cookie-pair at *p, trimmed; *p goes on behind it. Pairs end at ';', and at ", ", which is where an HTTP server joined two
- * Cookie fields.
+ * The next cookie-pair at *p, trimmed; *p goes on behind it. Pairs end at ';', and at ", ", which is where an HTTP
+ * server joined two Cookie fields.
  */
 static tr_str_t next_pair(const char **p, const char *end)
 {

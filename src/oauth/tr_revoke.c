@@ -1,6 +1,6 @@
 /*
- * tr_revoke.c: the revocation endpoint. RFC 7009 2.2: a token that is no good is revoked already, so the answer is 200; the strict
- * dialect tells the caller instead. 200 is said only after the ledger has succeeded.
+ * tr_revoke.c: the revocation endpoint. RFC 7009 2.2: a token that is no good is revoked already, so the answer is 200;
+ * the strict dialect tells the caller instead. 200 is said only after the ledger has succeeded.
  */
 #include <apr_strings.h>
 
@@ -90,8 +90,8 @@ static apr_status_t read_body(tr_str_t *token, tr_str_t *reason, const char **wh
     return APR_SUCCESS;
 }
 
-static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t reason, const tr_token_t *token, tr_ledger_t *ledger,
-                           apr_pool_t *pool)
+static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t reason, const tr_token_t *token,
+                                 tr_ledger_t *ledger, apr_pool_t *pool)
 {
     tr_circumstances_t circumstances = request->circumstances;
     tr_entry_t entry;

@@ -51,8 +51,8 @@ typedef struct header_t {
     _Alignas(64) _Atomic uint32_t dirty; /* a writer is at work, or died at it */
     _Atomic uint32_t used;
     _Atomic uint32_t by_kind[TR_KINDS];
-    _Atomic uint32_t cursor;            /* bucket where the next sweep goes on */
-    _Atomic uint32_t earliest_s;        /* no entry expires before this */
+    _Atomic uint32_t cursor;     /* bucket where the next sweep goes on */
+    _Atomic uint32_t earliest_s; /* no entry expires before this */
     _Atomic uint64_t inserted, reclaimed, full, recovered;
 } header_t;
 
@@ -419,7 +419,9 @@ static slot_t *find_equal(const tr_table_t *table, tr_mark_t mark)
     return NULL;
 }
 
-/* The nearest place at or behind home that is free, or whose entry has expired; NULL when there is none within 16 bits. */
+/*
+ * The nearest place at or behind home that is free, or whose entry has expired; NULL when there is none within 16 bits.
+ */
 static slot_t *find_place(tr_table_t *table, uint32_t home, int64_t now_s)
 {
     uint32_t furthest = table->buckets - 1 < UINT16_MAX ? table->buckets - 1 : UINT16_MAX;

@@ -1,9 +1,9 @@
 /*
  * tr_keyring.c: the keys of one issuer, replaced under running requests.
  *
- * Readers see an immutable ring (a list of keys) through one atomic pointer. A new one is put in its place whole; the old one is
- * freed when no reader can still hold it. For that, readers count themselves in and out of the epoch they started in; who
- * replaces the ring begins a new epoch and waits until the old one's count is 0. Readers never wait.
+ * Readers see an immutable ring (a list of keys) through one atomic pointer. A new one is put in its place whole; the
+ * old one is freed when no reader can still hold it. For that, readers count themselves in and out of the epoch they
+ * started in; who replaces the ring begins a new epoch and waits until the old one's count is 0. Readers never wait.
  */
 #include <stdatomic.h>
 
@@ -188,8 +188,8 @@ void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key)
 }
 
 /*
- * Read the file into a new pool. APR_SUCCESS: *keys are new, in *pool. APR_EEXIST: the content is what it was. Else *why, in
- * report_pool.
+ * Read the file into a new pool. APR_SUCCESS: *keys are new, in *pool. APR_EEXIST: the content is what it was. Else
+ * *why, in report_pool.
  */
 static apr_status_t read_file(tr_keys_t **keys, apr_pool_t **pool, const char **why, key_file_t *file, apr_pool_t *report_pool)
 {

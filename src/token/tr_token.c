@@ -146,11 +146,30 @@ static bool type_is_listed(const char *const *list, apr_size_t count, tr_str_t t
 
 /* Registered types of JWTs that no resource server should take for an access token (RFC 8725 3.11, 3.12). */
 static const char *const other_types[] = {
-    "logout+jwt",       "secevent+jwt",                 "dpop+jwt",       "statuslist+jwt",         "oauth-authz-req+jwt",
-    "kb+jwt",           "client-authentication+jwt",    "dc+sd-jwt",      "vc+sd-jwt",              "token-introspection+jwt",
-    "vc+jwt",           "oauth-client-attestation+jwt", "wallet+jwt",     "entity-statement+jwt",   "openid4vci-proof+jwt",
-    "trust-mark+jwt",   "oauth-client-attestation-pop+jwt",               "keybinding+jwt",         "key-attestation+jwt",
-    "vp+jwt",           "resolve-response+jwt",         "jwk-set+jwt",    "refresh+jwt",            "rt+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "dpop+jwt",
+    "statuslist+jwt",
+    "oauth-authz-req+jwt",
+    "kb+jwt",
+    "client-authentication+jwt",
+    "dc+sd-jwt",
+    "vc+sd-jwt",
+    "token-introspection+jwt",
+    "vc+jwt",
+    "oauth-client-attestation+jwt",
+    "wallet+jwt",
+    "entity-statement+jwt",
+    "openid4vci-proof+jwt",
+    "trust-mark+jwt",
+    "oauth-client-attestation-pop+jwt",
+    "keybinding+jwt",
+    "key-attestation+jwt",
+    "vp+jwt",
+    "resolve-response+jwt",
+    "jwk-set+jwt",
+    "refresh+jwt",
+    "rt+jwt",
 };
 
 static bool type_is_right(const tr_issuer_t *issuer, tr_str_t typ)
@@ -173,8 +192,15 @@ apr_status_t tr_token_check_type(const tr_token_t *token)
 static bool says_other_use(const tr_token_t *token, const char *name)
 {
     static const char *const uses[] = {
-        "refresh", "refresh_token", "refresh-token", "refreshtoken", "offline",
-        "id",      "id_token",      "id-token",      "idtoken",
+        "refresh",
+        "refresh_token",
+        "refresh-token",
+        "refreshtoken",
+        "offline",
+        "id",
+        "id_token",
+        "id-token",
+        "idtoken",
         "urn:ietf:params:oauth:token-type:refresh_token",
         "urn:ietf:params:oauth:token-type:id_token",
     };
