@@ -129,6 +129,9 @@ typedef struct trh_found_t {
 /* Look through the sources in order. Returns APR_SUCCESS, TR_NO_TOKEN or TR_MULTIPLE_TOKENS. */
 TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_header_t *sources);
 
+/* Is this pair of a query, cut at '&', the parameter name? *raw is its value as it stands. */
+bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool);
+
 /* Remove whatever the sources hold from the request, before anything behind us sees it. */
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
 

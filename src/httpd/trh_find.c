@@ -53,32 +53,36 @@ static apr_status_t from_authorization(tr_str_t *out, tr_str_t value)
     return from_raw(out, tr_str(value.data + len, value.len - len));
 }
 
+bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool)
+{
+    const char *equals = pair.len > 0 ? memchr(pair.data, '=', pair.len) : NULL;
+    tr_str_t key = equals != NULL ? tr_str(pair.data, (apr_size_t)(equals - pair.data)) : pair;
+
+    *raw = equals != NULL ? tr_str(equals + 1, pair.len - key.len - 1) : tr_str("", 0);
+    return tr_form_decode(&key, key, pool) == APR_SUCCESS && tr_str_eq_z(key, name);
+}
+
 /* The value of the parameter: decoded; as it stands where it can't be, which is no token either. */
 static apr_status_t from_query(tr_str_t *out, const char *args, const char *name, apr_pool_t *pool)
 {
-    apr_status_t rv = TR_NO_TOKEN;
-    const char *end = args + strlen(args);
+    bool found = false;
+    tr_str_t raw;
 
-    for (const char *p = args; p < end;) {
-        apr_size_t len = strcspn(p, "&");
-        const char *equals = memchr(p, '=', len);
-        tr_str_t key;
+    while (*args != '\0') {
+        apr_size_t len = strcspn(args, "&");
 
-        if (equals != NULL && (apr_size_t)(equals - p) + 1 < len &&
-            tr_form_decode(&key, tr_str(p, (apr_size_t)(equals - p)), pool) == APR_SUCCESS && tr_str_eq_z(key, name)) {
-            tr_str_t raw = tr_str(equals + 1, len - (apr_size_t)(equals - p) - 1);
-
-            if (rv == APR_SUCCESS) {
+        if (trh_is_parameter(&raw, tr_str(args, len), name, pool)) {
+            if (found) {
                 return TR_MULTIPLE_TOKENS;
             }
-            rv = APR_SUCCESS;
+            found = true;
             if (tr_form_decode(out, raw, pool) != APR_SUCCESS) {
                 *out = raw;
             }
         }
-        p += len + 1;
+        args += len + (args[len] == '&');
     }
-    return rv;
+    return found && out->len > 0 ? APR_SUCCESS : TR_NO_TOKEN;
 }
 
 static apr_status_t look_into(tr_str_t *out, request_rec *r, const trh_source_t *source)

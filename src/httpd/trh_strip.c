@@ -3,27 +3,19 @@
 
 #include <apr_strings.h>
 
-static bool is_parameter(const char *pair, apr_size_t len, const char *name, apr_pool_t *pool)
-{
-    const char *equals = memchr(pair, '=', len);
-    tr_str_t key;
-
-    return tr_form_decode(&key, tr_str(pair, equals != NULL ? (apr_size_t)(equals - pair) : len), pool) == APR_SUCCESS &&
-           tr_str_eq_z(key, name);
-}
-
 /* args without the parameter name; NULL when nothing is left. */
 static char *strip_args(const char *args, apr_size_t args_len, const char *name, apr_pool_t *pool)
 {
     char *left = apr_palloc(pool, args_len + 1);
     char *to = left;
     const char *end = args + args_len;
+    tr_str_t raw;
 
     for (const char *p = args; p < end;) {
         const char *ampersand = memchr(p, '&', (apr_size_t)(end - p));
         apr_size_t len = (apr_size_t)((ampersand != NULL ? ampersand : end) - p);
 
-        if (!is_parameter(p, len, name, pool)) {
+        if (!trh_is_parameter(&raw, tr_str(p, len), name, pool)) {
             if (to > left) {
                 *to++ = '&';
             }

@@ -245,20 +245,6 @@ static apr_status_t check_purpose(job_t *job)
     return LEFT_OUT;
 }
 
-/*
- * Ed25519 and Ed448 are other names for what EdDSA does on that curve (RFC 9864), so a key pinned to one fits the
- * other.
- */
-static tr_alg_set_t pin(tr_alg_set_t algs, tr_alg_t pinned)
-{
-    tr_alg_set_t edwards = TR_ALG_BIT(TR_ALG_EDDSA) | TR_ALG_BIT(TR_ALG_ED25519) | TR_ALG_BIT(TR_ALG_ED448);
-
-    if (!(algs & TR_ALG_BIT(pinned))) {
-        return 0;
-    }
-    return (TR_ALG_BIT(pinned) & edwards) ? algs & edwards : TR_ALG_BIT(pinned);
-}
-
 static apr_status_t read_jwk(const tr_key_t **out, job_t *job)
 {
     tr_str_t kty, alg_name, kid;
@@ -289,7 +275,7 @@ static apr_status_t read_jwk(const tr_key_t **out, job_t *job)
         return rv;
     }
     if (pinned != NULL) {
-        key->algs = pin(key->algs, alg);
+        key->algs &= TR_ALG_BIT(alg);
     }
     key->kid = tr_str(tr_str_dup_z(kid, job->pool), kid.len);
     *out = key;

@@ -1,0 +1,363 @@
+# mod_tokrevoke: everything goes to build/. `make help` lists the targets.
+#
+# The rooms below the wall (src/base .. src/oauth) are compiled without httpd's include path into libtokrevoke.a; the Apache
+# half is compiled with it; apxs links both into mod_tokrevoke.so. A sanitizer variant is the same makefile run again with
+# SAN=... and its own output folder.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# ---- what to build, and where ----------------------------------------------------------------------------------
+
+SAN    ?=
+CI     ?= false
+WERROR ?= $(if $(filter true 1,$(CI)),1,0)
+B      ?= build
+
+APXS   ?= apxs
+PYTHON ?= /usr/bin/python3
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+
+# make V=1 shows every command in full.
+V ?=
+ifneq ($(V),)
+run =
+else
+run = @echo "  $(1) $@"; 
+endif
+
+apxs_q = $(shell $(APXS) -q $(1) 2>/dev/null)
+
+HTTPD_INC  := $(call apxs_q,INCLUDEDIR)
+LIBEXECDIR := $(call apxs_q,LIBEXECDIR)
+SYSCONFDIR := $(call apxs_q,SYSCONFDIR)
+APR_INC    := $(call apxs_q,APR_INCLUDEDIR)
+APU_INC    := $(call apxs_q,APU_INCLUDEDIR)
+APR_CONFIG := $(call apxs_q,APR_CONFIG)
+APXS_DEFS  := $(call apxs_q,EXTRA_CPPFLAGS)
+
+ifeq ($(origin CC),default)
+CC := $(or $(call apxs_q,CC),cc)
+endif
+
+# The distribution's hardening flags; elsewhere those that httpd itself was built with.
+BUILDFLAGS := $(shell command -v dpkg-buildflags 2>/dev/null)
+buildflag   = $(shell DEB_BUILD_MAINT_OPTIONS=hardening=+bindnow dpkg-buildflags --get $(1) 2>/dev/null)
+ifneq ($(BUILDFLAGS),)
+DIST_CPPFLAGS := $(call buildflag,CPPFLAGS)
+DIST_CFLAGS   := $(call buildflag,CFLAGS)
+DIST_LDFLAGS  := $(call buildflag,LDFLAGS)
+else
+DIST_CPPFLAGS := $(call apxs_q,CPPFLAGS)
+DIST_CFLAGS   := $(call apxs_q,CFLAGS)
+DIST_LDFLAGS  := -Wl,-z,relro -Wl,-z,now
+endif
+
+CFLAGS   ?= $(DIST_CFLAGS)
+CPPFLAGS ?= $(DIST_CPPFLAGS)
+LDFLAGS  ?= $(DIST_LDFLAGS)
+
+# _FORTIFY_SOURCE replaces functions that the sanitizers want to see, and -O1 keeps their reports readable.
+SAN_CFLAGS  := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1 -U_FORTIFY_SOURCE)
+SAN_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN))
+COV_FLAGS   := $(if $(COV),--coverage -O0 -U_FORTIFY_SOURCE)
+
+STRICT := -Wall -Wextra -Wconversion $(if $(filter 1 true,$(WERROR)),-Werror)
+# Below -Wconversion: test programs are full of small literals.
+STRICT_TESTS := -Wall -Wextra $(if $(filter 1 true,$(WERROR)),-Werror)
+LANG_FLAGS   := -std=gnu11 -fPIC -pthread
+
+BASE_FLAGS  = $(LANG_FLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_CFLAGS) $(COV_FLAGS) $(APXS_DEFS) -MMD -MP
+APR_FLAGS   = -isystem $(APR_INC)
+HTTPD_FLAGS = -isystem $(HTTPD_INC) $(APR_FLAGS) $(if $(filter-out $(APR_INC),$(APU_INC)),-isystem $(APU_INC))
+
+MODULE_LIBS := -ljansson -lcrypto
+TEST_LIBS    = $(MODULE_LIBS) $(shell $(APR_CONFIG) --link-ld 2>/dev/null) -laprutil-1 -lpthread
+
+# ---- sources -----------------------------------------------------------------------------------------------------
+
+ROOMS      := base jose table token gate ledger oauth
+LIB_SRCS   := $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
+HTTPD_SRCS := mod_tokrevoke.c $(sort $(wildcard src/httpd/*.c))
+LIB_OBJS   := $(LIB_SRCS:%.c=$(B)/obj/%.o)
+HTTPD_OBJS := $(HTTPD_SRCS:%.c=$(B)/obj/%.o)
+
+LIB    := $(B)/libtokrevoke.a
+MODULE := $(B)/mod_tokrevoke.so
+
+UNIT_SRCS   := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_HELP   := $(sort $(filter-out $(UNIT_SRCS),$(wildcard tests/unit/*.c)))
+RACE_SRCS   := $(sort $(wildcard tests/race/race_*.c))
+RACE_HELP   := $(sort $(filter-out $(RACE_SRCS),$(wildcard tests/race/*.c)))
+FUZZ_SRCS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_HELP   := $(sort $(filter-out $(FUZZ_SRCS),$(wildcard tests/fuzz/*.c)))
+UNIT_PROGS  := $(UNIT_SRCS:%.c=$(B)/%)
+RACE_PROGS  := $(RACE_SRCS:%.c=$(B)/%)
+FUZZ_PROGS  := $(FUZZ_SRCS:%.c=$(B)/%)
+
+# ---- the module --------------------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(MODULE)
+
+# Objects are made anew when the compiler or a flag changes.
+$(B)/flags: FORCE
+	@tools/need '$(HTTPD_INC)' '$(APR_INC)' '$(CC)'
+	@mkdir -p $(B)
+	@printf '%s\n' '$(CC) $(BASE_FLAGS) $(STRICT) $(LDFLAGS)' > $@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+.PHONY: FORCE
+FORCE:
+
+# A room sees the doors and its own folder, and nothing of httpd.
+$(LIB_OBJS): $(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) -fvisibility=hidden -Iinclude -I$(<D) $(APR_FLAGS) -c -o $@ $<
+
+# The module record is the one symbol that httpd looks up by name, so its file keeps the default visibility.
+$(B)/obj/mod_tokrevoke.o: VISIBILITY := default
+$(HTTPD_OBJS): $(B)/obj/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) -fvisibility=$(or $(VISIBILITY),hidden) -Iinclude -Isrc/httpd $(HTTPD_FLAGS) -c -o $@ $<
+
+$(LIB): $(LIB_OBJS)
+	@rm -f $@
+	$(call run,AR)$(or $(AR),ar) rcs $@ $^
+
+# apxs links the ordinary build. Its libtool drops flags that it does not know, so the other variants call the compiler.
+ifeq ($(SAN)$(COV),)
+$(MODULE): $(HTTPD_OBJS) $(LIB)
+	$(call run,apxs -c -o)$(APXS) -S CC="$(CC)" -S LDFLAGS="$(LDFLAGS) -Wl,--as-needed" -c -o $(B)/mod_tokrevoke.la $^ $(MODULE_LIBS) \
+	  > $(B)/link.log 2>&1 || { cat $(B)/link.log; exit 1; }
+	@cp $(B)/.libs/mod_tokrevoke.so $@
+else
+$(MODULE): $(HTTPD_OBJS) $(LIB)
+	$(call run,LD)$(CC) -shared $(LDFLAGS) $(SAN_LDFLAGS) $(COV_FLAGS) -o $@ $^ $(MODULE_LIBS)
+endif
+
+# ---- test programs -----------------------------------------------------------------------------------------------
+
+TEST_INC = -Iinclude -Itests/unit $(foreach room,$(ROOMS),-Isrc/$(room)) $(APR_FLAGS)
+
+$(B)/obj/tests/%.o: tests/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) -I$(<D) $(TEST_INC) -c -o $@ $<
+
+# What test programs share; an archive, so that each takes only what it uses.
+TEST_LIB := $(B)/libtesting.a
+$(TEST_LIB): $(UNIT_HELP:%.c=$(B)/obj/%.o)
+	@rm -f $@
+	$(call run,AR)$(or $(AR),ar) rcs $@ $^
+
+$(UNIT_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(LDFLAGS) $(SAN_LDFLAGS) $(COV_FLAGS) -pthread -o $@ $^ -lcmocka $(TEST_LIBS)
+
+$(RACE_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(RACE_HELP:%.c=$(B)/obj/%.o) $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(LDFLAGS) $(SAN_LDFLAGS) $(COV_FLAGS) -pthread -o $@ $^ $(TEST_LIBS)
+
+# The library under the fuzzer is instrumented for coverage; -fsanitize=fuzzer brings libFuzzer's main.
+$(FUZZ_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(FUZZ_HELP:%.c=$(B)/obj/%.o) $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(TEST_LIBS)
+
+.PHONY: unit-programs race-programs fuzz-programs
+unit-programs: $(UNIT_PROGS)
+race-programs: $(RACE_PROGS)
+fuzz-programs: $(FUZZ_PROGS)
+
+.SECONDARY:
+
+# ---- running the tests -------------------------------------------------------------------------------------------
+
+.PHONY: unit race e2e fuzz fuzz-replay node
+unit: $(UNIT_PROGS)
+	@tools/run-programs unit $^
+
+race: $(RACE_PROGS)
+	@tools/run-programs race $^
+
+# The second implementation that makes tokens for the tests.
+NODE_DIR := build/node
+node: $(NODE_DIR)/installed
+$(NODE_DIR)/installed: $(wildcard tests/e2e/node/package.json tests/e2e/node/package-lock.json)
+	@rm -rf $(NODE_DIR)
+	@mkdir -p $(NODE_DIR)
+	cp tests/e2e/node/*.json $(wildcard tests/e2e/node/.npmrc) $(NODE_DIR)/
+	cd $(NODE_DIR) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+MPM    ?= event
+TR_SAN ?=
+TESTS  ?= tests/e2e
+PYTEST_FLAGS ?= -q
+# A test that hangs must not hang everything; the interrupt lets pytest stop its servers and say where it was.
+E2E_LIMIT ?= 15m
+e2e: $(MODULE) node
+	@echo "== e2e: mpm_$(MPM), $(MODULE)"
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
+	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
+
+# ---- variants: the same makefile again ---------------------------------------------------------------------------
+
+ASAN  := $(MAKE) --no-print-directory B=build/asan SAN=address,undefined
+UBSAN := $(MAKE) --no-print-directory B=build/ubsan SAN=undefined
+TSAN  := $(MAKE) --no-print-directory B=build/tsan SAN=thread
+FUZZ  := $(MAKE) --no-print-directory B=build/fuzz SAN=fuzzer-no-link,address,undefined CC=clang
+COVER := $(MAKE) --no-print-directory B=build/cov COV=1
+
+.PHONY: asan asan-unit asan-e2e ubsan tsan
+asan: asan-unit asan-e2e
+asan-unit:
+	@$(ASAN) -j$(JOBS) all unit-programs
+	@$(ASAN) unit
+asan-e2e:
+	@$(ASAN) -j$(JOBS) all
+	@$(ASAN) e2e TR_SAN=asan
+
+ubsan:
+	@$(UBSAN) -j$(JOBS) all unit-programs
+	@$(UBSAN) unit
+	@$(UBSAN) e2e
+
+tsan:
+	@$(TSAN) -j$(JOBS) unit-programs race-programs
+	@$(TSAN) unit race
+
+fuzz-replay:
+	@$(FUZZ) -j$(JOBS) fuzz-programs
+	@tools/fuzz-replay build/fuzz/tests/fuzz
+
+# make fuzz TARGET=token T=300; what it finds new goes to build/fuzz/corpus/<target>
+T ?= 60
+fuzz:
+	@$(FUZZ) -j$(JOBS) fuzz-programs
+	@tools/fuzz-run build/fuzz '$(TARGET)' '$(T)'
+
+.PHONY: cov
+cov:
+	@$(COVER) -j$(JOBS) all unit-programs
+	@find build/cov -name '*.gcda' -delete
+	@$(COVER) unit
+	@umask 000; chmod -R a+rwX build/cov/obj; $(COVER) e2e
+	@tools/coverage build/cov
+
+# ---- the reader's own checks -------------------------------------------------------------------------------------
+
+.PHONY: lint tidy
+lint: $(MODULE)
+	@tools/lint $(MODULE)
+
+tidy:
+	@tools/need '$(HTTPD_INC)' '$(APR_INC)' clang-tidy
+	clang-tidy --quiet --warnings-as-errors='*' $(LIB_SRCS) -- -std=gnu11 $(APXS_DEFS) -Iinclude \
+	  $(foreach room,$(ROOMS),-Isrc/$(room)) $(APR_FLAGS)
+	clang-tidy --quiet --warnings-as-errors='*' $(HTTPD_SRCS) -- -std=gnu11 $(APXS_DEFS) -Iinclude -Isrc/httpd $(HTTPD_FLAGS)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --library=posix \
+	  --suppress=missingIncludeSystem -Iinclude mod_tokrevoke.c src
+
+.PHONY: bench
+bench: $(MODULE)
+	@if [ -x bench/run ]; then TR_MODULE=$(abspath $(MODULE)) bench/run; \
+	else echo "make bench: there is no bench/run in this tree, so there is nothing to measure with"; exit 1; fi
+
+# ---- the two commands --------------------------------------------------------------------------------------------
+
+.PHONY: demo run
+demo: $(MODULE)
+	@tools/demo $(MODULE)
+run: $(MODULE)
+	@tools/demo --stay $(MODULE)
+
+# apxs and the compiler may only come with the first step, so the rest is asked of a make that starts after it.
+.PHONY: test test-all
+test: deps
+	@$(MAKE) --no-print-directory test-all
+
+STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
+AGAIN := $(MAKE) --no-print-directory
+test-all:
+	$(call STAMP,build: gcc and clang with every warning an error)
+	@$(AGAIN) -j$(JOBS) WERROR=1 all unit-programs race-programs
+	@$(AGAIN) -j$(JOBS) WERROR=1 B=build/clang CC=clang all unit-programs race-programs
+	$(call STAMP,lint)
+	@$(AGAIN) WERROR=1 lint
+	$(call STAMP,unit tests)
+	@$(AGAIN) WERROR=1 unit
+	$(call STAMP,races: threads and processes on one table)
+	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 race
+	$(call STAMP,races under the thread sanitizer)
+	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 tsan
+	$(call STAMP,fuzz corpus replayed)
+	@$(AGAIN) fuzz-replay
+	$(call STAMP,end to end: event)
+	@$(AGAIN) WERROR=1 e2e MPM=event
+	$(call STAMP,end to end: worker)
+	@$(AGAIN) WERROR=1 e2e MPM=worker
+	$(call STAMP,end to end: prefork)
+	@$(AGAIN) WERROR=1 e2e MPM=prefork
+	$(call STAMP,unit tests and end to end under the address and undefined behaviour sanitizers)
+	@$(AGAIN) WERROR=1 asan
+	$(call STAMP,every part of make test passed)
+
+.PHONY: deps
+deps:
+	@tools/install-deps
+
+# ---- install -----------------------------------------------------------------------------------------------------
+
+DESTDIR  ?=
+STATEDIR ?= /var/lib/tokrevoke
+# Debian reads nothing from mods-available until a2enmod links it; elsewhere extra/ is read only when included by hand.
+CONFDIR  ?= $(if $(wildcard $(SYSCONFDIR)/conf-available $(SYSCONFDIR)/mods-available),$(SYSCONFDIR)/mods-available,$(SYSCONFDIR)/extra)
+HTTPD_USER ?= $(shell tools/httpd-user)
+
+.PHONY: install uninstall
+install: $(MODULE)
+	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(CONFDIR)' '$(DESTDIR)$(STATEDIR)'
+	$(APXS) -S LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' -i -n tokrevoke $(B)/mod_tokrevoke.la
+	tools/install-conf '$(LIBEXECDIR)' '$(DESTDIR)$(CONFDIR)'
+	chmod 750 '$(DESTDIR)$(STATEDIR)'
+	@tools/own-state-dir '$(DESTDIR)$(STATEDIR)' '$(HTTPD_USER)'
+	@echo "Installed. Nothing is enabled yet: on Debian run 'a2enmod tokrevoke', elsewhere include $(CONFDIR)/tokrevoke.load."
+
+# The configuration and the state folder stay: they are the administrator's.
+uninstall:
+	rm -f '$(DESTDIR)$(LIBEXECDIR)/mod_tokrevoke.so' '$(DESTDIR)$(CONFDIR)/tokrevoke.load'
+	@echo "Left in place: $(DESTDIR)$(CONFDIR)/tokrevoke.conf and $(DESTDIR)$(STATEDIR)"
+
+# ---- the rest ----------------------------------------------------------------------------------------------------
+
+.PHONY: clean help
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^#H //p' $(firstword $(MAKEFILE_LIST))
+
+#H make                     the module: build/mod_tokrevoke.so (gcc or what apxs names; make CC=clang)
+#H make demo                a private httpd, a token, its revocation: every request and answer printed
+#H make run                 the same server left running to play with, until Ctrl-C
+#H make test                everything: installs what is missing, builds, checks, tests (under 30 minutes)
+#H
+#H make deps                install what building and testing need (apt)
+#H make unit                unit tests
+#H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
+#H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, TESTS=, PYTEST_FLAGS=)
+#H make fuzz-replay         every fuzz target over its kept corpus
+#H make fuzz TARGET= T=60   search with one fuzz target for T seconds
+#H make asan ubsan tsan     the tests in sanitizer builds
+#H make cov                 line coverage of unit and end-to-end tests
+#H make lint                rooms, exports, sizes, log ids, directives, format
+#H make tidy                clang-tidy and cppcheck
+#H make bench               measurements, where bench/ has them
+#H
+#H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
+#H make uninstall           remove the module and its .load file
+#H make clean               remove build/
+#H
+#H V=1 shows every command; WERROR=1 makes warnings errors; CI=true implies it.
+
+-include $(LIB_OBJS:.o=.d) $(HTTPD_OBJS:.o=.d) $(patsubst %.c,$(B)/obj/%.d,$(UNIT_SRCS) $(UNIT_HELP) $(RACE_SRCS) $(RACE_HELP) $(FUZZ_SRCS) $(FUZZ_HELP))

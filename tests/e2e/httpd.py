@@ -1,0 +1,382 @@
+"""A private httpd for tests: its own folder, port, configuration and children, gone without a trace afterwards."""
+
+import atexit
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from client import Conn
+
+REPO = Path(__file__).resolve().parents[2]
+MODULE = Path(os.environ.get("TR_MODULE", REPO / "build" / "mod_tokrevoke.so")).resolve()
+MPM = os.environ.get("TR_MPM", "event")
+SAN = os.environ.get("TR_SAN", "")
+LONG = bool(SAN or os.environ.get("TR_LONG"))
+
+# Everything the tests configure; the module under test is added last.
+MODULES = ("authn_core", "authn_file", "auth_basic", "authz_core", "authz_host", "authz_user", "alias", "dir", "env", "mime",
+           "headers", "include", "proxy", "proxy_http", "rewrite", "setenvif", "log_config", "unixd", "watchdog")
+
+LEVEL = re.compile(r"\[[\w-]*:(emerg|alert|crit|error|warn)\]")
+ALARM = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error|exit signal|child pid \d+ exit|double free|corrupt")
+MEMORY_ONLY = re.compile(r"TR\d+: .*memory")
+
+live = []  # servers that a test must leave with a clean log
+
+
+def apxs(name):
+    return subprocess.run(["apxs", "-q", name], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Installed:
+    """Where this machine keeps httpd; asked once."""
+
+    program = None
+
+    @classmethod
+    def find(cls):
+        if cls.program is None:
+            cls.program = str(Path(apxs("SBINDIR")) / apxs("progname"))
+            cls.modules = Path(apxs("LIBEXECDIR"))
+            listing = subprocess.run([cls.program, "-l"], capture_output=True, text=True, check=True).stdout
+            cls.static = {line.strip()[4:-2] for line in listing.splitlines() if line.strip().startswith("mod_")}
+        return cls
+
+
+def load_line(name):
+    at = Installed.find()
+    if name in at.static:
+        return ""
+    return f'LoadModule {name}_module "{at.modules}/mod_{name}.so"\n'
+
+
+def environment(run):
+    env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    if SAN == "asan":
+        found = [subprocess.run(["gcc", f"-print-file-name={lib}"], capture_output=True, text=True, check=True).stdout.strip()
+                 for lib in ("libasan.so", "libubsan.so")]
+        env["LD_PRELOAD"] = " ".join(str(Path(f).resolve()) for f in found)
+        env["ASAN_OPTIONS"] = f"detect_leaks=0:log_path={run}/san/asan:handle_abort=1"
+        env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={run}/san/ubsan"
+    return env
+
+
+def die_with_parent():
+    """No server outlives a killed test run (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Httpd:
+    """
+    One server. The folder exists from the start, so that key files can be written before start(text). text is what a test adds
+    to the common part; the word {root} in it becomes the folder.
+    """
+
+    def __init__(self, children=4):
+        self.root = Path(tempfile.mkdtemp(prefix="tokrevoke-e2e-"))
+        self.root.chmod(0o755)
+        for name in ("conf", "run", "logs", "htdocs", "cgi", "san"):
+            (self.root / name).mkdir()
+        (self.root / "san").chmod(0o777)
+        (self.root / "run").chmod(0o755)
+        self.children = children
+        self.threads = 32  # of a child; with fewer than there are connections, mpm_event closes idle ones
+        self.port = None
+        self.process = None
+        self.seen = 0
+        self.expected = []
+        self.always = [MEMORY_ONLY]
+        self.extra_modules = ()
+        self.with_module = True
+        self.write("htdocs/ok.txt", "the protected page\n")
+        self.write("htdocs/index.html", "<p>index</p>\n")
+        atexit.register(self.remove)
+
+    # ---- files and configuration ----
+
+    def write(self, name, content, mode=0o644):
+        """Write a file atomically below the folder; returns its path."""
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_bytes(content if isinstance(content, bytes) else content.encode())
+        fresh.chmod(mode)
+        os.rename(fresh, path)
+        return path
+
+    def mpm(self):
+        n = self.children
+        if MPM == "prefork":
+            n = max(12, n)
+            return (f"StartServers {n}\nMinSpareServers 1\nMaxSpareServers {n + 64}\n"
+                    f"ServerLimit {n + 64}\nMaxRequestWorkers {n + 64}\n")
+        t = self.threads
+        return (f"StartServers {n}\nServerLimit 16\nThreadsPerChild {t}\nThreadLimit {t}\nMaxRequestWorkers {t * n}\n"
+                f"MinSpareThreads 1\nMaxSpareThreads {t * n}\n")
+
+    def common(self):
+        cgi = "cgi" if MPM == "prefork" else "cgid"
+        text = load_line(f"mpm_{MPM}")
+        for name in MODULES + (cgi,) + tuple(self.extra_modules):
+            text += load_line(name)
+        if self.with_module:
+            text += f'LoadModule tokrevoke_module "{MODULE}"\n'
+        root = self.root
+        text += f"""
+ServerRoot "{root}"
+DefaultRuntimeDir "{root}/run"
+PidFile "{root}/run/httpd.pid"
+Mutex default
+ServerName 127.0.0.1
+Listen 127.0.0.1:{self.port}
+{self.mpm()}
+KeepAlive On
+KeepAliveTimeout 60
+MaxKeepAliveRequests 0
+Timeout 30
+LimitRequestFieldSize 65536
+LimitRequestLine 65536
+ErrorLog "{root}/logs/error"
+LogLevel info
+LogFormat "%P %>s %{{tokrevoke-reason}}n %u \\"%r\\" %{{X-Mark}}i" marked
+CustomLog "{root}/logs/access" marked
+TypesConfig /dev/null
+AddType text/html .html
+AddType text/plain .txt
+DocumentRoot "{root}/htdocs"
+DirectoryIndex index.html
+UseCanonicalName Off
+Header always set X-Reason "%{{TOKREVOKE_REASON}}e" "expr=-n reqenv('TOKREVOKE_REASON')"
+Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
+"""
+        if cgi == "cgid":
+            text += f'ScriptSock "{root}/run/cgid.sock"\n'
+        if os.geteuid() == 0:
+            text += "User www-data\nGroup www-data\n"
+        text += f"""
+<Directory "{root}">
+    AllowOverride None
+    Require all granted
+</Directory>
+"""
+        return text
+
+    def compose(self, text):
+        if self.port is None:
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", 0))
+                self.port = s.getsockname()[1]
+        return self.common() + text.replace("{root}", str(self.root)).replace("{port}", str(self.port))
+
+    def command(self, *args, name="httpd.conf"):
+        return [Installed.find().program, "-d", str(self.root), "-f", str(self.root / "conf" / name), *args]
+
+    def configtest(self, text):
+        """(exit status, what it said) of httpd -t for the common part and text."""
+        self.write("conf/test.conf", self.compose(text))
+        done = subprocess.run(self.command("-t", name="test.conf"), capture_output=True, text=True, timeout=60,
+                              env=environment(self.root), check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    # ---- life ----
+
+    def start(self, text):
+        for _ in range(5):  # another process may take the free port between our look and httpd's bind
+            self.write("conf/httpd.conf", self.compose(text))
+            self.launch()
+            if self.wait_until_up():
+                live.append(self)
+                return self
+            if "Address already in use" not in self.error_log():
+                break
+            self.port = None
+        raise AssertionError("httpd did not start:\n" + self.error_log())
+
+    def start_fails(self, text, timeout=20):
+        """Start expecting a refusal; returns everything it said."""
+        self.write("conf/httpd.conf", self.compose(text))
+        self.launch()
+        try:
+            status = self.process.wait(timeout)
+        finally:
+            if self.process.poll() is None:
+                self.process.terminate()
+                self.process.wait(20)
+        assert status != 0, self.error_log()
+        self.seen = len(self.error_log())
+        return self.error_log()
+
+    def launch(self):
+        with open(self.root / "logs" / "console", "ab") as console:
+            self.process = subprocess.Popen(self.command("-D", "FOREGROUND"), stdin=subprocess.DEVNULL, stdout=console,
+                                            stderr=console, env=environment(self.root), preexec_fn=die_with_parent,
+                                            start_new_session=True, cwd=self.root)
+
+    def wait_until_up(self, timeout=30):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                return False
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1):
+                    pass
+            except OSError:
+                time.sleep(0.02)
+                continue
+            if self.pids():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def reconfigure(self, text):
+        self.write("conf/httpd.conf", self.compose(text))
+
+    def generations(self):
+        return len(re.findall(r"resuming normal operations", self.error_log()))
+
+    def signalled(self, what):
+        before = self.generations()
+        self.process.send_signal(what)
+        end = time.monotonic() + 30
+        while self.generations() == before:
+            assert self.process.poll() is None, "httpd ended: " + self.error_log()
+            assert time.monotonic() < end, "httpd did not come back"
+            time.sleep(0.01)
+
+    def graceful(self):
+        self.signalled(signal.SIGUSR1)
+
+    def restart(self):
+        self.signalled(signal.SIGHUP)
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(10)
+        if self in live:
+            live.remove(self)
+
+    def remove(self):
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def pids(self):
+        """The children that serve requests: cgid's helper is no one of them."""
+        listing = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True,
+                                 check=False).stdout
+        return sorted(int(line.split()[0]) for line in listing.splitlines()
+                      if "defunct" not in line and "cgid" not in self.role(int(line.split()[0])))
+
+    @staticmethod
+    def role(pid):
+        """cgid's helper holds a listening unix socket and no TCP listener; its threads number one."""
+        try:
+            links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return "gone"
+        one_thread = re.search(r"^Threads:\s+1$", status, re.M)
+        polls = any("eventpoll" in link for link in links)
+        return "cgid" if MPM != "prefork" and one_thread and not polls else "server"
+
+    # ---- logs ----
+
+    def error_log(self):
+        text = ""
+        for name in ("console", "error"):
+            path = self.root / "logs" / name
+            if path.exists():
+                text += path.read_text(errors="replace")
+        return text
+
+    def access_log(self):
+        return (self.root / "logs" / "access").read_text(errors="replace")
+
+    def access_line(self, mark, timeout=5):
+        """The access log's line of the request that carried X-Mark: mark; written just after the answer."""
+        end = time.monotonic() + timeout
+        while True:
+            for line in self.access_log().splitlines():
+                if line.endswith(" " + mark):
+                    return line
+            assert time.monotonic() < end, f"no log line for {mark}"
+            time.sleep(0.005)
+
+    def expect_log(self, pattern, always=False):
+        """Announce lines of this test (or all tests on this server) that would otherwise fail it."""
+        (self.always if always else self.expected).append(re.compile(pattern))
+
+    def wait_log(self, pattern, timeout=5, since=0):
+        end = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.error_log()[since:])):
+            assert time.monotonic() < end, f"no line matches {pattern}:\n" + self.error_log()[since:]
+            time.sleep(0.02)
+        return found
+
+    def unexpected(self):
+        """Lines since the last call that nobody announced."""
+        text = self.error_log()
+        fresh, self.seen = text[self.seen:], len(text)
+        bad = []
+        for line in fresh.splitlines():
+            if not (LEVEL.search(line) or ALARM.search(line)):
+                continue
+            if not any(p.search(line) for p in self.expected + self.always):
+                bad.append(line)
+        for report in sorted((self.root / "san").iterdir()):
+            bad.append(report.read_text(errors="replace")[:4000])
+        return bad
+
+    # ---- requests ----
+
+    def connect(self):
+        return Conn("127.0.0.1", self.port)
+
+    def get(self, path, *headers, method="GET", body=None, host=None):
+        with self.connect() as c:
+            return c.request(method, path, *headers, body=body, host=host)
+
+    def bearer(self, path, token, *headers, method="GET", host=None):
+        return self.get(path, "Authorization: Bearer " + token, *headers, method=method, host=host)
+
+    def revoke(self, token, path="/revoke", host=None):
+        return self.get(path, "Content-Type: application/x-www-form-urlencoded", method="POST", body="token=" + token,
+                        host=host)
+
+
+def protected(name, *directives, where=None):
+    """A Location /p/NAME/ that wants a token; files below it come from htdocs."""
+    lines = "\n    ".join(directives)
+    require = "" if any(d.lstrip().startswith(("Require", "<Require")) for d in directives) else "Require valid-user"
+    return f"""
+<Location "{where or '/p/' + name + '/'}">
+    AuthType Bearer
+    AuthName "{name}"
+    {require}
+    {lines}
+</Location>
+"""
+
+
+ALIAS = 'AliasMatch "^/p/[^/]+/(.*)$" "{root}/htdocs/$1"\n'
+
+
+def endpoint(path, *directives):
+    lines = "\n    ".join(directives)
+    return f"""
+<Location "{path}">
+    SetHandler tokrevoke-revoke
+    {lines}
+</Location>
+"""

@@ -1,0 +1,334 @@
+"""Restarts, killed children, a full table: what was revoked stays revoked, and nothing hangs."""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from httpd import ALIAS, MPM, endpoint, protected
+from issuers import issuer, jwks, write_keys
+from test_accept import passes
+from test_refuse import refused
+from test_revoke import FORM, JSON, is_answer
+
+PAGE = "/p/app/ok.txt"
+KILLED = r"AH00052|AH10392"  # what httpd itself says of children that are killed
+
+
+def text(capacity=10000, *more):
+    return (f"TokRevokeCapacity {capacity}\n" + issuer("https://idp.test/", jwks("all")) + ALIAS + protected("app")
+            + endpoint("/revoke") + endpoint("/strict", "TokRevokeAnswers strict") + "".join(more))
+
+
+@pytest.fixture
+def site(new_server, keys):
+    server = new_server()
+    write_keys(server, keys)
+    return server.start(text())
+
+
+def revoke_all(site, tokens):
+    with site.connect() as c:
+        for token in tokens:
+            assert c.request("POST", "/revoke", FORM, body="token=" + token).status == 200
+
+
+def all_refused(site, tokens):
+    with site.connect() as c:
+        for token in tokens:
+            r = c.request("GET", PAGE, "Authorization: Bearer " + token)
+            assert (r.status, r.reason) == (401, "revoked"), r
+
+
+def test_the_start_says_that_revocations_live_in_memory_only(site):
+    site.wait_log(r"\[tokrevoke:warn\].* TR\d+: .*memory")
+
+
+def test_a_graceful_restart_keeps_revocations(site, mint):
+    tokens = [mint(drop=() if i % 2 else "jti") for i in range(50)]
+    good = mint()
+    revoke_all(site, tokens)
+    for _ in range(3):
+        site.graceful()
+        all_refused(site, tokens)
+        passes(site, good)
+    late = mint()
+    revoke_all(site, [late])
+    site.graceful()
+    all_refused(site, [late] + tokens)
+
+
+def test_a_plain_restart_keeps_revocations_too(site, mint):
+    """SIGHUP reloads in the same parent process: the table has no reason to go."""
+    tokens = [mint() for _ in range(20)]
+    revoke_all(site, tokens)
+    site.restart()
+    all_refused(site, tokens)
+
+
+def test_old_children_that_finish_their_work_see_new_revocations(site, mint):
+    """A connection that outlives a graceful restart is served by a child of before, or closed; never wrongly."""
+    token, good = mint(), mint()
+    held = [site.connect() for _ in range(8)]
+    for c in held:
+        assert c.request("GET", PAGE, "Authorization: Bearer " + token).status == 200
+    site.graceful()
+    assert site.revoke(token).status == 200
+    for c in held:
+        try:
+            assert c.request("GET", PAGE, "Authorization: Bearer " + token).status == 401
+        except (EOFError, ConnectionError):
+            pass
+        c.close()
+    passes(site, good)
+
+
+class Load:
+    """Callers that revoke new tokens as fast as they can, and remember what was acknowledged."""
+
+    def __init__(self, site, mint, threads=4):
+        self.site, self.mint = site, mint
+        self.acknowledged, self.failures = [], []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self.work) for _ in range(threads)]
+
+    def work(self):
+        connection = None
+        while not self.stop.is_set():
+            token = self.mint()
+            try:
+                connection = connection or self.site.connect()
+                r = connection.request("POST", "/revoke", FORM, body="token=" + token)
+                if r.status == 200:
+                    self.acknowledged.append(token)
+                else:
+                    self.failures.append(r)
+            except (EOFError, OSError):  # the child ended: no answer, no promise
+                connection = None
+        if connection:
+            connection.close()
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop.set()
+        for t in self.threads:
+            t.join(30)
+            assert not t.is_alive(), "a revocation hangs"
+
+
+def test_graceful_restarts_under_load_lose_nothing(site, mint):
+    """G1"""
+    with Load(site, mint) as load:
+        for _ in range(5):
+            time.sleep(0.2)
+            site.graceful()
+        time.sleep(0.2)
+    assert not load.failures and len(load.acknowledged) > 50
+    all_refused(site, load.acknowledged)
+    site.expect_log("AH00485")  # httpd may run out of scoreboard slots between so many generations
+
+
+def test_killed_children_take_nothing_with_them(site, mint):
+    """K1, K2, H13: whoever dies, wherever in its work, what was acknowledged holds and the rest go on."""
+    site.expect_log(KILLED)
+    rng = random.Random(7)
+    with Load(site, mint) as load:
+        for _ in range(15):
+            time.sleep(rng.uniform(0.02, 0.12))
+            pids = site.pids()
+            for pid in rng.sample(pids, min(len(pids), rng.choice((1, 1, 2)))):
+                os.kill(pid, signal.SIGKILL)
+        before = len(load.acknowledged)
+        end = time.monotonic() + 20
+        while len(load.acknowledged) < before + 50:
+            assert time.monotonic() < end, "revocations came to a standstill"
+            time.sleep(0.01)
+    assert not load.failures
+    all_refused(site, load.acknowledged)
+    passes(site, mint())
+
+
+def test_all_children_at_once_may_be_killed(site, mint):
+    site.expect_log(KILLED)
+    tokens = [mint() for _ in range(20)]
+    revoke_all(site, tokens)
+    for pid in site.pids():
+        os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while True:
+        try:
+            all_refused(site, tokens)
+            break
+        except (EOFError, OSError):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+# ---- a full table ----
+
+def test_a_full_table_stops_revoking_and_not_checking(new_server, keys, mint):
+    """R7009-23, T1: 503 and Retry-After, never a 200 for what was not recorded; no live entry is pushed out."""
+    site = new_server()
+    write_keys(site, keys)
+    site.start(text(10))
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+    stored, status = [], 200
+    while status == 200 and len(stored) < 2000:
+        token = mint()
+        r = site.revoke(token)
+        status = r.status
+        if status == 200:
+            stored.append(token)
+    assert 10 <= len(stored) < 2000
+    assert r.status == 503 and int(r["Retry-After"]) > 0 and r.json()["error"] == "temporarily_unavailable"
+    is_answer(r, 503, None)
+    passes(site, token)
+    r = is_answer(site.get("/revoke", JSON, method="POST", body=json.dumps({"token": token})), 503, None)
+    assert r.json()["error"] == "temporarily_unavailable" and int(r["Retry-After"]) > 0
+    for kind, body in ((FORM, "token=" + token), (JSON, json.dumps({"token": token}))):
+        r = is_answer(site.get("/strict", kind, method="POST", body=body), 500, None)
+        assert r.json()["revoked"] is False and isinstance(r.json()["error"], str)
+    assert site.revoke(stored[0]).status == 200  # again, and needs no new place
+    assert site.revoke("garbage").status == 200
+    all_refused(site, stored)
+    passes(site, token)
+    site.graceful()
+    all_refused(site, stored)
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+
+
+def test_forged_and_expired_tokens_do_not_fill_the_table(new_server, keys, mint):
+    """R7009-25, R7009-27"""
+    site = new_server()
+    write_keys(site, keys)
+    site.start(text(10))
+    with site.connect() as c:
+        for i in range(400):
+            bad = (mint(key=keys.other["p256"]), mint(exp=1000), "a.b.c", mint(iss="https://evil.test/"))[i % 4]
+            assert c.request("POST", "/revoke", FORM, body="token=" + bad).status == 200
+    tokens = [mint() for _ in range(10)]
+    revoke_all(site, tokens)
+    all_refused(site, tokens)
+
+
+def test_expired_entries_make_room(new_server, keys, mint):
+    """T1: their tokens can be accepted nowhere any more."""
+    site = new_server()
+    write_keys(site, keys)
+    site.start(text(10, issuer("https://short.test/", jwks("all"), "TokRevokeClockSkew 0")))
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+    end = int(time.time()) + 3
+    count = 0
+    while site.revoke(mint(iss="https://short.test/", exp=end)).status == 200:
+        count += 1
+        assert count < 2000
+    # The other issuer's skew is 60 s, and an entry is kept for the largest skew of all.
+    time.sleep(max(0, end + 1 - time.time()))
+    assert site.revoke(mint(iss="https://short.test/", exp=int(time.time()) + 60)).status == 503
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+
+
+def test_entries_of_an_issuer_without_skew_make_room_when_they_expire(new_server, keys, mint):
+    site = new_server()
+    write_keys(site, keys)
+    site.start(text(10).replace("</TokRevokeIssuer>", "TokRevokeClockSkew 0\n</TokRevokeIssuer>"))
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+    end = int(time.time()) + 3
+    live = mint()
+    assert site.revoke(live).status == 200
+    count = 0
+    while site.revoke(mint(exp=end)).status == 200:
+        count += 1
+        assert count < 2000
+    deadline = time.monotonic() + 15
+    fresh = mint()
+    while site.revoke(fresh).status != 200:
+        assert time.monotonic() < deadline, "expired entries keep their places"
+        time.sleep(0.2)
+    refused(site, live, "revoked")
+    refused(site, fresh, "revoked")
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+
+
+def test_another_capacity_waits_for_a_stop_and_start(site, mint):
+    """The table that exists is kept, with a warning."""
+    tokens = [mint() for _ in range(30)]
+    revoke_all(site, tokens)
+    for capacity in (20, 20000):
+        since = len(site.error_log())
+        site.expect_log(r"TR\d+: .*[Cc]apacity")
+        site.reconfigure(text(capacity))
+        site.graceful()
+        site.wait_log(r"\[tokrevoke:warn\].* TR\d+: .*[Cc]apacity", since=since)
+        all_refused(site, tokens)
+        assert not [x for x in site.unexpected() if "apacity" not in x]
+    more = [mint() for _ in range(100)]
+    revoke_all(site, more)
+    all_refused(site, tokens + more)
+
+
+def test_retained_entries_outlive_their_tokens(new_server, keys, mint):
+    """TokRevokeRetain: with ten minutes of it the places stay taken."""
+    site = new_server()
+    write_keys(site, keys)
+    site.start(text(10, "TokRevokeRetain 10m\n").replace("</TokRevokeIssuer>", "TokRevokeClockSkew 0\n</TokRevokeIssuer>"))
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+    end = int(time.time()) + 1
+    while site.revoke(mint(exp=end, iat=end - 5)).status == 200:
+        end = int(time.time()) + 1
+    time.sleep(2.2)
+    assert site.revoke(mint()).status == 503
+    site.expect_log(r"TR\d+: .*(full|room|capacity)")
+
+
+# ---- locks ----
+
+@pytest.mark.parametrize("name", ["default", "tokrevoke"])
+def test_a_lock_that_dies_with_its_holder_is_refused_at_start(new_server, keys, name):
+    """posixsem blocks for ever when its holder is killed."""
+    server = new_server()
+    write_keys(server, keys)
+    said = server.start_fails(text(1000, f"Mutex posixsem {name}\n") if name != "default" else "Mutex posixsem default\n" + text(1000))
+    assert "posixsem" in said and "TR" in said
+
+
+@pytest.mark.parametrize("kind", ["pthread", "fcntl:{root}/run", "file:{root}/run", "sysvsem"])
+def test_the_other_locks_work(new_server, keys, mint, kind):
+    server = new_server()
+    write_keys(server, keys)
+    server.start(text(1000, f"Mutex {kind} tokrevoke\n"))
+    token = mint()
+    passes(server, token)
+    revoke_all(server, [token])
+    server.graceful()
+    refused(server, token, "revoked")
+    late = mint()
+    revoke_all(server, [late])
+    refused(server, late, "revoked")
+
+
+def test_a_stop_leaves_nothing_behind(new_server, keys, mint):
+    """No file in the run folder but httpd's own, and no shared memory of System V."""
+    def segments():
+        with open("/proc/sysvipc/shm", encoding="ascii") as f:
+            return len(f.readlines())
+
+    before = segments()
+    server = new_server()
+    write_keys(server, keys)
+    server.start(text())
+    token = mint()
+    revoke_all(server, [token])
+    server.graceful()
+    server.stop()
+    assert segments() <= before
+    assert not [p.name for p in (server.root / "run").iterdir() if "tokrevoke" in p.name]
+    assert MPM in ("event", "worker", "prefork")
