@@ -289,7 +289,7 @@ test-all:
 	$(call STAMP,races: threads and processes on one table)
 	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 race
 	$(call STAMP,races under the thread sanitizer)
-	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 tsan
+	@TR_SECONDS=$${TR_SECONDS:-5} TR_OPS=$${TR_OPS:-1000000} $(AGAIN) WERROR=1 tsan
 	$(call STAMP,fuzz corpus replayed)
 	@$(AGAIN) fuzz-replay
 	$(call STAMP,end to end: event)

@@ -14,7 +14,6 @@
 typedef struct tr_gate_t {
     tr_issuers_t *issuers;
     const tr_table_t *table; /* NULL: revocation can't be known, and nobody passes */
-    bool require_jti;
 } tr_gate_t;
 
 /* A token that passed. In the pool of the call. */

@@ -29,6 +29,7 @@ typedef struct tr_issuer_t {
     apr_array_header_t *types; /* typ headers */
     const char *use_claim;     /* TokRevokeTokenUse; NULL: the rule for unknown issuers */
     apr_array_header_t *use_values;
+    bool require_jti;
     int64_t skew_s;         /* seconds, 0 or more */
     int64_t max_lifetime_s; /* seconds, or TR_UNLIMITED */
 } tr_issuer_t;

@@ -52,11 +52,11 @@ static apr_status_t check_rules(const tr_token_t *token, apr_time_t now)
     return rv;
 }
 
-static apr_status_t identify(tr_identity_t *out, const tr_gate_t *gate, const char *user_claim, apr_pool_t *pool)
+static apr_status_t identify(tr_identity_t *out, const char *user_claim, apr_pool_t *pool)
 {
     apr_status_t rv = tr_token_read_identity(&out->token);
 
-    if (rv == APR_SUCCESS && gate->require_jti && out->token.jti.len == 0) {
+    if (rv == APR_SUCCESS && out->token.issuer->require_jti && out->token.jti.len == 0) {
         rv = TR_MALFORMED;
     }
     return rv == APR_SUCCESS ? tr_token_user(&out->user, &out->token, user_claim, pool) : rv;
@@ -87,7 +87,7 @@ apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t t
         rv = check_rules(&out->token, now);
     }
     if (rv == APR_SUCCESS) {
-        rv = identify(out, gate, user_claim, pool);
+        rv = identify(out, user_claim, pool);
     }
     return rv == APR_SUCCESS ? check_revocation(&out->token, gate, pool) : rv;
 }

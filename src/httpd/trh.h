@@ -40,7 +40,6 @@ typedef struct trh_source_t {
 typedef struct trh_server_t {
     tr_issuers_t *issuers;
     tr_issuer_t *open; /* the section that is being read */
-    int require_jti;
     uint32_t capacity; /* 0: not given */
     int64_t retain_s;
     bool has_database; /* TokRevokeDatabase none was given */

@@ -16,7 +16,6 @@ void *trh_server_create(apr_pool_t *pool, server_rec *s)
 
     (void)s;
     conf->issuers = apr_hash_make(pool);
-    conf->require_jti = TRH_UNSET;
     conf->retain_s = TRH_UNSET;
     return conf;
 }
@@ -28,7 +27,6 @@ void *trh_server_merge(apr_pool_t *pool, void *basev, void *addv)
     trh_server_t *conf = apr_pmemdup(pool, add, sizeof(*add));
 
     conf->issuers = apr_hash_overlay(pool, add->issuers, base->issuers);
-    conf->require_jti = add->require_jti != TRH_UNSET ? add->require_jti : base->require_jti;
     return conf;
 }
 
@@ -154,15 +152,6 @@ const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
     }
     server_of(cmd)->has_database = true;
     return NULL;
-}
-
-const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on)
-{
-    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
-
-    (void)dir;
-    server_of(cmd)->require_jti = on;
-    return err;
 }
 
 const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)

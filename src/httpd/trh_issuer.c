@@ -45,8 +45,9 @@ static const char *append(apr_array_header_t **list, cmd_parms *cmd, const char 
 static const char *check_content(const ap_directive_t *first, apr_pool_t *pool)
 {
     static const char *const allowed[] = {
-        "TokRevokeKeySet",         "TokRevokePublicKey", "TokRevokeSharedSecret", "TokRevokeAlgorithms", "TokRevokeAudience",
-        "TokRevokeLogoutAudience", "TokRevokeTokenType", "TokRevokeTokenUse",     "TokRevokeClockSkew",  "TokRevokeMaxLifetime",
+        "TokRevokeKeySet",    "TokRevokePublicKey",      "TokRevokeSharedSecret", "TokRevokeAlgorithms",
+        "TokRevokeAudience",  "TokRevokeLogoutAudience", "TokRevokeTokenType",    "TokRevokeTokenUse",
+        "TokRevokeClockSkew", "TokRevokeMaxLifetime",    "TokRevokeRequireJti",
     };
 
     for (; first != NULL; first = first->next) {
@@ -280,6 +281,18 @@ const char *trh_set_token_use(cmd_parms *cmd, void *dir, const char *word)
     }
     issuer->use_claim = apr_pstrdup(cmd->pool, word);
     return NULL;
+}
+
+const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on)
+{
+    tr_issuer_t *issuer;
+    const char *err = find_open(&issuer, cmd);
+
+    (void)dir;
+    if (err == NULL) {
+        issuer->require_jti = on != 0;
+    }
+    return err;
 }
 
 static const char *set_duration(int64_t *out_s, cmd_parms *cmd, const char *duration)

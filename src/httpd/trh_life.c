@@ -210,7 +210,6 @@ static void open_gates(server_rec *s)
 
         server->gate.issuers = server->issuers;
         server->gate.table = now.table;
-        server->gate.require_jti = server->require_jti == 1;
     }
 }
 

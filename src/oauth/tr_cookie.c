@@ -53,7 +53,7 @@ static bool value_of(tr_str_t *value, tr_str_t pair, tr_str_t name)
 
 bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name)
 {
-    const char *end = field.data + field.len;
+    const char *end = field.len > 0 ? field.data + field.len : field.data;
     tr_str_t value;
 
     for (const char *p = field.data; p < end;) {
@@ -67,7 +67,7 @@ bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name)
 
 char *tr_cookie_strip(tr_str_t field, tr_str_t name, apr_pool_t *pool)
 {
-    const char *end = field.data + field.len;
+    const char *end = field.len > 0 ? field.data + field.len : field.data;
     char *left = apr_palloc(pool, 2 * field.len + 1);
     char *to = left;
     tr_str_t value;

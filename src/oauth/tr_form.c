@@ -104,7 +104,7 @@ static tr_params_t *make(apr_pool_t *pool)
 apr_status_t tr_params_from_form(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool)
 {
     tr_params_t *params = make(pool);
-    const char *end = body.data + body.len;
+    const char *end = body.len > 0 ? body.data + body.len : body.data;
 
     for (const char *p = body.data; p < end;) {
         const char *ampersand = memchr(p, '&', (apr_size_t)(end - p));

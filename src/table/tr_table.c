@@ -343,7 +343,7 @@ static void sweep_all(tr_table_t *table, int64_t now_s)
 void tr_table_sweep_locked(tr_table_t *table, int64_t now_s, uint32_t max_slots)
 {
     uint32_t b = atomic_load(&table->head->cursor);
-    uint32_t n = max_slots / SLOTS_PER_BUCKET;
+    uint32_t n = max_slots / SLOTS_PER_BUCKET + max_slots % SLOTS_PER_BUCKET;
 
     if (now_s <= (int64_t)atomic_load(&table->head->earliest_s)) {
         return;

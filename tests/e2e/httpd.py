@@ -63,7 +63,7 @@ def environment(run):
         found = [subprocess.run(["gcc", f"-print-file-name={lib}"], capture_output=True, text=True, check=True).stdout.strip()
                  for lib in ("libasan.so", "libubsan.so")]
         env["LD_PRELOAD"] = " ".join(str(Path(f).resolve()) for f in found)
-        env["ASAN_OPTIONS"] = f"detect_leaks=0:log_path={run}/san/asan:handle_abort=1"
+        env["ASAN_OPTIONS"] = f"detect_leaks=0:quarantine_size_mb=4:log_path={run}/san/asan:handle_abort=1"
         env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={run}/san/ubsan"
     return env
 
@@ -230,7 +230,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
             except OSError:
                 time.sleep(0.02)
                 continue
-            if self.pids():
+            if len(self.pids()) >= max(self.children, 12 if MPM == "prefork" else 0):
                 return True
             time.sleep(0.02)
         return False

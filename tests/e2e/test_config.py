@@ -53,7 +53,7 @@ def site(new_server, keys):
 
 
 def test_a_good_configuration_passes(site):
-    status, said = site.configtest("TokRevokeCapacity 10\nTokRevokeDatabase none\nTokRevokeRequireJti On\nTokRevokeRetain 1d\n"
+    status, said = site.configtest("TokRevokeCapacity 10\nTokRevokeDatabase none\nTokRevokeRetain 1d\n"
                                    + issuers() + ALIAS + locations())
     assert status == 0 and "Syntax OK" in said, said
 
@@ -68,7 +68,7 @@ GOOD = [
     IN_ISSUER.replace("TokRevokeIssuer", "tokrevokeissuer") % "tokrevokekeyset conf/all.jwks",
     issuer("*", SET), IN_LOCATION % "TokRevokeTokenFrom header cookie=session query=t header=X-T\nTokRevokeAnswers STRICT",
     IN_LOCATION % "TokRevokeAllowOrigin https://a.test http://localhost:3000 https://[::1]:8443", "",
-    "<VirtualHost *:80>\n" + issuer("https://other.test/", SET) + "TokRevokeRequireJti On\n</VirtualHost>\n",
+    "<VirtualHost *:80>\n" + issuer("https://other.test/", SET, "TokRevokeRequireJti On") + "</VirtualHost>\n",
     "<VirtualHost *:80>\n" + issuer("https://idp.test/", SET) + "</VirtualHost>\n" + issuer("https://idp.test/", SET),
 ]
 
@@ -154,6 +154,7 @@ BAD = {
     **{f"{name} outside": (f"{name} conf/all.jwks\n", name, "TokRevokeIssuer") for name in (
         "TokRevokeKeySet", "TokRevokePublicKey", "TokRevokeSharedSecret", "TokRevokeAlgorithms", "TokRevokeAudience", "TokRevokeLogoutAudience",
         "TokRevokeTokenType", "TokRevokeTokenUse", "TokRevokeClockSkew", "TokRevokeMaxLifetime")},
+    "TokRevokeRequireJti outside": ("TokRevokeRequireJti On\n", "TokRevokeRequireJti", "TokRevokeIssuer"),
     **{f"{name} in a location": (IN_LOCATION % f"{name} {value}", name) for name, value in (
         ("TokRevokeCapacity", "10"), ("TokRevokeDatabase", "none"), ("TokRevokeRequireJti", "On"), ("TokRevokeRetain", "1h"), ("TokRevokeKeySet", "x"))},
     **{f"{name} in a virtual host": (f"<VirtualHost *:80>\n{name} {value}\n</VirtualHost>\n", name) for name, value in (

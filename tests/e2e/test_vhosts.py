@@ -22,7 +22,7 @@ def site(new_server, keys):
     return server.start(
         issuer("https://idp.test/", jwks("all")) + ALIAS + protected("app") + endpoint("/revoke") + host("plain.test")
         + host("adds.test", issuer(MORE, jwks("all"))) + host("replaces.test", issuer("https://idp.test/", jwks("second")))
-        + host("star.test", issuer("*", jwks("second"))) + host("jti.test", "TokRevokeRequireJti On\n")
+        + host("star.test", issuer("*", jwks("second"))) + host("jti.test", issuer("https://idp.test/", jwks("all"), "TokRevokeRequireJti On"))
         + host("audience.test", issuer("https://idp.test/", jwks("all"), "TokRevokeAudience here")))
 
 

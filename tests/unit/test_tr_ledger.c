@@ -1,0 +1,184 @@
+/*
+ * The ledger: in force first, then durable, and honest about both.
+ */
+#include "tr_ledger.h"
+
+#include <apr_strings.h>
+
+#include "tr_testing_cmocka.h"
+#include "tr_testing_gate.h"
+
+/* A store that remembers what it was asked, and answers as told. */
+typedef struct store_t {
+    apr_status_t answer;
+    int calls;
+    bool in_force, lock_was_free;
+    tr_entry_t entry;
+    tr_circumstances_t circumstances;
+    apr_time_t now;
+    tt_world_t *world;
+} store_t;
+
+static bool in_force(const tt_world_t *world, const tr_entry_t *e)
+{
+    return tr_table_lookup(world->table, NULL, tr_table_mark(world->table, e->kind, e->issuer, e->value));
+}
+
+static apr_status_t append(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+{
+    store_t *store = baton;
+    store->calls++;
+    store->entry = *e;
+    store->circumstances = *c;
+    store->now = now;
+    store->in_force = in_force(store->world, e);
+    store->lock_was_free = apr_global_mutex_trylock(store->world->lock) == APR_SUCCESS;
+    if (store->lock_was_free)
+        apr_global_mutex_unlock(store->world->lock);
+    return store->answer;
+}
+
+static tr_entry_t entry(const char *value, int64_t expires_s)
+{
+    tr_entry_t e;
+    memset(&e, 0, sizeof e);
+    e.kind = TR_KIND_TOKEN;
+    e.issuer = tr_str_z(TT_ISS);
+    e.value = tr_str_z(value);
+    e.expires_s = expires_s;
+    return e;
+}
+
+static apr_status_t revoke_at(tr_ledger_t *ledger, tr_entry_t e, int64_t now_s)
+{
+    tr_circumstances_t c = {tr_str_z("bob"), tr_str_z("192.0.2.1"), tr_str_z("stolen")};
+    return tr_ledger_revoke(ledger, &e, &c, TT_AT(now_s));
+}
+
+static store_t *make_store(tt_world_t *world, apr_status_t answer)
+{
+    store_t *store = apr_pcalloc(world->pool, sizeof *store);
+    store->answer = answer;
+    store->world = world;
+    world->ledger = tr_ledger_make(world->table, world->lock, append, store, world->pool);
+    return store;
+}
+
+static void without_a_store_a_revocation_is_in_force(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_entry_t e = entry("j", TT_NOW + 60);
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_true(in_force(world, &e));
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    tr_table_stats_t stats;
+    tr_table_stats(&stats, world->table);
+    assert_int_equal(stats.used, 1);
+}
+
+static void the_store_is_asked_after_the_entry_is_in_force_and_without_the_lock(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+    assert_true(store->in_force);
+    assert_true(store->lock_was_free);
+    assert_str_is(store->entry.value, "j");
+    assert_str_is(store->entry.issuer, TT_ISS);
+    assert_true(store->entry.expires_s == TT_NOW + 60);
+    assert_str_is(store->circumstances.actor, "bob");
+    assert_str_is(store->circumstances.client_address, "192.0.2.1");
+    assert_str_is(store->circumstances.reason, "stolen");
+    assert_true(store->now == TT_AT(TT_NOW));
+}
+
+static void a_failing_store_fails_the_revocation(void **state)
+{
+    static const apr_status_t failures[] = {APR_EGENERAL, APR_ENOSPC, APR_EOF, APR_TIMEUP, APR_ENOMEM};
+    tt_world_t *world = tt_world(*state, 10);
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        store_t *store = make_store(world, failures[i]);
+        assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), failures[i]);
+        assert_int_equal(store->calls, 1);
+        assert_true(store->lock_was_free);
+        store->answer = APR_SUCCESS;
+        assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+        assert_int_equal(store->calls, 2);
+    }
+}
+
+static void a_full_table_is_said_and_not_stored(void **state)
+{
+    tt_world_t *world = tt_world(*state, 2);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("b", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("c", TT_NOW + 60), TT_NOW), APR_ENOSPC);
+    assert_int_equal(store->calls, 2);
+    tr_entry_t c = entry("c", TT_NOW + 60);
+    assert_false(in_force(world, &c));
+    /* What is already in force can be revoked again, and expired places heal the table. */
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 70), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("c", TT_NOW + 600), TT_NOW + 65), APR_SUCCESS);
+}
+
+static void the_lock_is_free_afterwards_whatever_happened(void **state)
+{
+    tt_world_t *world = tt_world(*state, 1);
+    store_t *store = make_store(world, APR_EGENERAL);
+    (void)store;
+    for (int i = 0; i < 5; i++) {
+        (void)!revoke_at(world->ledger, entry(tt_print(*state, "%d", i), TT_NOW + 60), TT_NOW);
+        assert_int_equal(apr_global_mutex_trylock(world->lock), APR_SUCCESS);
+        apr_global_mutex_unlock(world->lock);
+    }
+    assert_int_equal(tr_ledger_tidy(world->ledger, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(apr_global_mutex_trylock(world->lock), APR_SUCCESS);
+    apr_global_mutex_unlock(world->lock);
+}
+
+static void tidying_reclaims_what_expired_and_nothing_else(void **state)
+{
+    tt_world_t *world = tt_world(*state, 1000);
+    tr_table_stats_t stats;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(revoke_at(world->ledger, entry(tt_print(*state, "%d", i), i % 2 ? TT_NOW + 60 : TT_NOW + 6000), TT_NOW),
+                         APR_SUCCESS);
+    for (int round = 0; round < 2000; round++)
+        assert_int_equal(tr_ledger_tidy(world->ledger, TT_AT(TT_NOW + 100)), APR_SUCCESS);
+    tr_table_stats(&stats, world->table);
+    assert_int_equal(stats.used, 500);
+    for (int i = 0; i < 1000; i++) {
+        tr_entry_t e = entry(tt_print(*state, "%d", i), 0);
+        assert_int_equal(in_force(world, &e), i % 2 == 0);
+    }
+}
+
+static void tidying_alone_empties_a_large_table_in_good_time(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100000);
+    tr_table_stats_t stats;
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(revoke_at(world->ledger, entry(tt_print(*state, "%d", i), TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    int rounds = 0;
+    do {
+        assert_int_equal(tr_ledger_tidy(world->ledger, TT_AT(TT_NOW + 100)), APR_SUCCESS);
+        tr_table_stats(&stats, world->table);
+    } while (stats.used > 0 && ++rounds < 3600);
+    assert_int_equal(stats.used, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TT_TEST(without_a_store_a_revocation_is_in_force),
+        TT_TEST(the_store_is_asked_after_the_entry_is_in_force_and_without_the_lock),
+        TT_TEST(a_failing_store_fails_the_revocation),
+        TT_TEST(a_full_table_is_said_and_not_stored),
+        TT_TEST(the_lock_is_free_afterwards_whatever_happened),
+        TT_TEST(tidying_reclaims_what_expired_and_nothing_else),
+        TT_TEST(tidying_alone_empties_a_large_table_in_good_time),
+    };
+    return TT_RUN(tests);
+}
