@@ -260,18 +260,24 @@ tidy:
 
 .PHONY: bench
 bench: $(MODULE)
-	@if [ -x bench/run ]; then TR_MODULE=$(abspath $(MODULE)) bench/run; \
-	else echo "make bench: there is no bench/run in this tree, so there is nothing to measure with"; exit 1; fi
+	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
+	@TR_MODULE=$(abspath $(MODULE)) bench/run
 
 # ---- the two commands --------------------------------------------------------------------------------------------
 
-.PHONY: demo run
-demo: $(MODULE)
+# apxs may only come with the first step, so the rest is asked of a make that starts after it.
+.PHONY: demo run demo-only run-only
+demo:
+	@tools/install-deps demo
+	@$(MAKE) --no-print-directory demo-only
+run:
+	@tools/install-deps demo
+	@$(MAKE) --no-print-directory run-only
+demo-only: $(MODULE)
 	@tools/demo $(MODULE)
-run: $(MODULE)
+run-only: $(MODULE)
 	@tools/demo --stay $(MODULE)
 
-# apxs and the compiler may only come with the first step, so the rest is asked of a make that starts after it.
 .PHONY: test test-all
 test: deps
 	@$(MAKE) --no-print-directory test-all
@@ -352,7 +358,7 @@ help:
 #H make cov                 line coverage of unit and end-to-end tests
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
-#H make bench               measurements, where bench/ has them
+#H make bench               requests/s and CPU per request beside the same httpd without the module (needs wrk)
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
 #H make uninstall           remove the module and its .load file

@@ -7,7 +7,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 
-/* A setter's type depends on how many arguments its directive takes; httpd keeps them all as one. */
+/* Where a directive may stand: in the server's configuration, or in directories and .htaccess under AuthConfig. */
 #define IN_SERVER RSRC_CONF
 #define IN_DIRECTORY OR_AUTHCFG
 

@@ -32,7 +32,8 @@ TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *ga
 
 /*
  * Is this a token that could be accepted somewhere, so that revoking it means something? Only format, algorithm,
- * issuer, key, signature and expiry count. Same answers as above.
+ * issuer, key, signature and expiry count, and that its identity can be read (tr_token_read_identity). Same answers as
+ * above.
  */
 TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t text, apr_time_t now,
                                              apr_pool_t *pool);

@@ -27,7 +27,7 @@ typedef struct tr_issuer_t {
     apr_array_header_t *audiences;
     apr_array_header_t *logout_audiences;
     apr_array_header_t *types; /* typ headers */
-    const char *use_claim;     /* TokRevokeTokenUse; NULL: the rule for unknown issuers */
+    const char *use_claim;     /* TokRevokeTokenUse; NULL: the built-in rule of tr_token_check_use */
     apr_array_header_t *use_values;
     bool require_jti;
     int64_t skew_s;         /* seconds, 0 or more */
@@ -45,7 +45,7 @@ const tr_issuer_t *tr_issuers_find(tr_issuers_t *issuers, tr_str_t iss, bool has
 /* Lives in pool, which must be the configuration's. */
 tr_keyring_t *tr_keyring_make(apr_pool_t *pool);
 
-/* Add a key for good. Only while the configuration is read. */
+/* Add a key for good; it must live as long as the ring. Only while the configuration is read. */
 void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key);
 
 /*

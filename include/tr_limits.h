@@ -6,6 +6,7 @@
 
 #define TR_MAX_TOKEN_LEN 16384      /* bytes of a compact JWS */
 #define TR_MAX_IDENTIFIER_LEN 1024  /* bytes of jti, sub, sid, iss, kid, client_id, azp, each */
+#define TR_MAX_CLAIM_NAME_LEN 255   /* bytes of a claim's name or dotted path in the configuration */
 #define TR_MAX_JSON_DEPTH 32        /* nested arrays and objects, the outermost included */
 #define TR_MAX_KEYS_TRIED 8         /* signature checks per token */
 #define TR_MAX_KEY_FILE_LEN 1048576 /* bytes of a key set, PEM or secret file */

@@ -8,7 +8,7 @@
 
 #include "tr_base.h"
 
-/* The order is the order in which the checks are made. */
+/* About the order of the checks; TR_MALFORMED can come at any step. src/gate/tr_gate.c has the order. */
 enum {
     TR_REFUSED_FIRST = APR_OS_START_USERERR + 7000,
     TR_NO_TOKEN = TR_REFUSED_FIRST,
@@ -31,7 +31,7 @@ enum {
 typedef struct tr_reason_t {
     const char *word;        /* log, request note, environment: "bad_signature" */
     int http_status;         /* what a protected resource answers */
-    const char *oauth_error; /* RFC 6750 3.1 code; NULL where the RFC wants none */
+    const char *oauth_error; /* RFC 6750 3.1 or 6749 5.2; NULL where the RFC wants none */
     const char *sentence;    /* error_description; RFC 6749 5.2 character set */
     const char *message;     /* "message" of the JSON body */
     const char *error_type;  /* "error_type" of the JSON body; NULL = left out */

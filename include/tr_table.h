@@ -45,9 +45,6 @@ uint32_t tr_table_capacity(const tr_table_t *table);
 /* The mark of a triple under this table's key. Any thread. */
 tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer, tr_str_t value);
 
-/* Bring the mark's first line of memory nearer; worth a call when other work comes before the look-up. */
-void tr_table_prefetch(const tr_table_t *table, tr_mark_t mark);
-
 /*
  * Is there an entry with this mark? *issued_before (may be NULL) gets its cut-off in microseconds. Never consults the
  * clock: an entry revokes for as long as it is there. Lock-free, any thread. Returns false also when nothing was ever

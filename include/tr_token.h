@@ -48,7 +48,7 @@ TR_MUST_CHECK apr_status_t tr_token_check_type(const tr_token_t *token);
 /* Is it an access token by its claims? APR_SUCCESS or TR_TOKEN_USE. */
 TR_MUST_CHECK apr_status_t tr_token_check_use(const tr_token_t *token);
 
-/* jti, sub, sid, client_id, azp: strings without control characters, jti not empty. APR_SUCCESS or TR_MALFORMED. */
+/* jti, sub, sid, client_id, azp: strings of at most 1 KiB without control characters, jti not empty. APR_SUCCESS or TR_MALFORMED. */
 TR_MUST_CHECK apr_status_t tr_token_read_identity(tr_token_t *token);
 
 /*

@@ -159,16 +159,29 @@ static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
     return document;
 }
 
+/* What is wrong with text before the library looks at it: NULL for nothing. */
+static const char *text_fault(tr_str_t text)
+{
+    if (text.len == 0) {
+        return "it is empty";
+    }
+    /* jansson overlooks a NUL behind a number. */
+    if (memchr(text.data, '\0', text.len) != NULL) {
+        return "it holds a NUL";
+    }
+    return depth_is_sane(text) ? NULL : "it is nested deeper than 32 levels";
+}
+
 apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
 {
+    const char *fault = text_fault(text);
     json_error_t error;
     json_t *document;
 
-    if (why != NULL) {
-        *why = "it is empty, or holds a NUL, or is nested too deep";
-    }
-    /* jansson overlooks a NUL behind a number. */
-    if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL || !depth_is_sane(text)) {
+    if (fault != NULL) {
+        if (why != NULL) {
+            *why = fault;
+        }
         return TR_MALFORMED;
     }
     document = load(text, &error, pool);
@@ -230,7 +243,7 @@ const tr_json_t *tr_json_path(const tr_json_t *object, const char *path)
         return value;
     }
     for (len = (apr_size_t)(dot - path); dot != NULL; len = dot != NULL ? (apr_size_t)(dot - path) : 0) {
-        char name[256];
+        char name[TR_MAX_CLAIM_NAME_LEN + 1];
 
         if (len >= sizeof(name)) {
             return NULL;

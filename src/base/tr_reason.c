@@ -24,9 +24,8 @@ static const tr_reason_t reasons[] = {
 
 _Static_assert(sizeof(reasons) / sizeof(reasons[0]) == TR_REFUSED_LAST - TR_REFUSED_FIRST + 1, "a row for every refusal");
 
-static const tr_reason_t unavailable = {
-    "unavailable",         503, "temporarily_unavailable", "It cannot be known now whether the token was revoked",
-    "Service unavailable", NULL};
+static const tr_reason_t unavailable = {"unavailable",         503, "temporarily_unavailable", "The token cannot be checked now",
+                                        "Service unavailable", NULL};
 
 static const tr_reason_t forbidden = {"insufficient_scope", 403,
                                       "insufficient_scope", "The token does not give access to this resource",

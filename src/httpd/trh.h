@@ -39,8 +39,9 @@ typedef struct trh_source_t {
 /* Of a (virtual) server. What only the main server may set is read there. */
 typedef struct trh_server_t {
     tr_issuers_t *issuers;
-    tr_issuer_t *open; /* the section that is being read */
-    uint32_t capacity; /* 0: not given */
+    tr_issuer_t *open;                   /* the section that is being read */
+    const ap_directive_t *use_directive; /* the TokRevokeTokenUse that was read last */
+    uint32_t capacity;                   /* 0: not given */
     int64_t retain_s;
     bool has_database; /* TokRevokeDatabase none was given */
     tr_gate_t gate;    /* made when the configuration is complete */
@@ -61,11 +62,20 @@ void *trh_dir_create(apr_pool_t *pool, char *path);
 void *trh_dir_merge(apr_pool_t *pool, void *base, void *add);
 
 const trh_server_t *trh_server(const server_rec *s);
+
+/* While the configuration is read. */
+trh_server_t *trh_server_of(cmd_parms *cmd);
+
 const trh_dir_t *trh_dir(const request_rec *r);
 const apr_array_header_t *trh_sources(const trh_dir_t *dir);
 
 /* "30", "30s", "5m", "12h", "7d" as seconds. NULL, or what is wrong with text. */
 const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool);
+
+/* NULL, or what is wrong with the name of a claim. */
+const char *trh_check_claim(cmd_parms *cmd, const char *claim);
+
+bool trh_source_eq(const trh_source_t *a, const trh_source_t *b);
 
 /* ---- directives: each checks its arguments, and returns NULL or an error for the administrator ------------- */
 
@@ -128,6 +138,9 @@ typedef struct trh_found_t {
 /* Look through the sources in order. Returns APR_SUCCESS, TR_NO_TOKEN or TR_MULTIPLE_TOKENS. */
 TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_header_t *sources);
 
+/* Does an Authorization field begin with the scheme Bearer (RFC 9110 11.1: case-insensitive)? */
+bool trh_has_bearer_scheme(tr_str_t value);
+
 /* Is this pair of a query, cut at '&', the parameter name? *raw is its value as it stands. */
 bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool);
 
@@ -145,7 +158,7 @@ int trh_note_auth_failure(request_rec *r, const char *auth_type);
  * Answer a protected resource's request with a refusal: headers, reason, log, and for those who did not ask for HTML
  * the JSON body. Returns what the hook must return.
  */
-int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token);
+int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token);
 
 /* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
 void trh_send_json(request_rec *r, int status, const char *body);

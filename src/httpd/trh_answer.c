@@ -108,13 +108,11 @@ static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
                         reason->sentence, reason->message, type);
 }
 
-static void log_refusal(request_rec *r, const tr_reason_t *reason, tr_str_t token)
+static void log_refusal(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
 {
     if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
-        ap_log_rerror(
-            APLOG_MARK, APLOG_ERR, 0, r,
-            "TR001: %s: it cannot be checked whether the token was revoked, so nobody passes; see the messages of start-up",
-            reason->word);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                      "TR001: the token could not be checked (OpenSSL, memory or the table failed), so it was not let in");
         return;
     }
     /* The fingerprint costs a hash, so it is made only for a log that wants it. */
@@ -124,7 +122,7 @@ static void log_refusal(request_rec *r, const tr_reason_t *reason, tr_str_t toke
     }
 }
 
-int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token)
+int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
 {
     int status = reason->http_status;
 
@@ -139,7 +137,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, tr_str_t token)
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, reason));
     }
     trh_add_cors(r);
-    log_refusal(r, reason, token);
+    log_refusal(r, reason, rv, token);
     /* A subrequest's answer is its caller's business. */
     if (r->main != NULL || trh_wants_html(r)) {
         return status;

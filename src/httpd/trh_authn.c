@@ -50,7 +50,7 @@ int trh_check_authn(request_rec *r)
         rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool);
     }
     if (rv != APR_SUCCESS) {
-        return trh_refuse(r, tr_reason(rv), found.token);
+        return trh_refuse(r, tr_reason(rv), rv, found.token);
     }
     r->user = (char *)identity.user;
     r->ap_auth_type = "Bearer";
@@ -77,7 +77,7 @@ int trh_check_authz(request_rec *r)
     status = ap_run_auth_checker(r);
     request->in_authz = false;
     if (status == HTTP_UNAUTHORIZED || status == HTTP_FORBIDDEN) {
-        return trh_refuse(r, tr_reason_forbidden(), request->token);
+        return trh_refuse(r, tr_reason_forbidden(), APR_SUCCESS, request->token);
     }
     return status;
 }

@@ -105,7 +105,8 @@ const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *poo
     apr_int64_t n = apr_strtoi64(text, &unit, 10);
 
     if (!apr_isdigit(text[0]) || unit_s(unit) == 0) {
-        return apr_psprintf(pool, "\"%s\" is no duration; write a whole number with s, m, h or d, like 30s or 12h", text);
+        return apr_psprintf(pool, "\"%s\" is not a valid duration; write a whole number with s, m, h or d, like 30s or 12h",
+                            text);
     }
     if (n > MAX_DURATION_S / unit_s(unit)) {
         return apr_psprintf(pool, "the duration \"%s\" is over 36500 days", text);
@@ -114,7 +115,7 @@ const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *poo
     return NULL;
 }
 
-static trh_server_t *server_of(cmd_parms *cmd)
+trh_server_t *trh_server_of(cmd_parms *cmd)
 {
     return ap_get_module_config(cmd->server->module_config, &tokrevoke_module);
 }
@@ -132,7 +133,7 @@ const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
     if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_CAPACITY) {
         return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number, TR_MAX_CAPACITY);
     }
-    server_of(cmd)->capacity = (uint32_t)n;
+    trh_server_of(cmd)->capacity = (uint32_t)n;
     return NULL;
 }
 
@@ -150,7 +151,7 @@ const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
                             "\"TokRevokeDatabase none\" to keep them in memory until httpd stops",
                             database);
     }
-    server_of(cmd)->has_database = true;
+    trh_server_of(cmd)->has_database = true;
     return NULL;
 }
 
@@ -160,7 +161,7 @@ const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)
 
     (void)dir;
     if (err == NULL) {
-        err = trh_parse_duration(&server_of(cmd)->retain_s, duration, cmd->pool);
+        err = trh_parse_duration(&trh_server_of(cmd)->retain_s, duration, cmd->pool);
     }
     return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
 }
@@ -200,7 +201,7 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
         out->kind = kinds[i].kind;
         out->name = apr_pstrdup(pool, source + len);
         if (!is_http_token(out->name)) {
-            return apr_psprintf(pool, "\"%s\" names nothing that a request can have", source);
+            return apr_psprintf(pool, "\"%s\" does not name a valid header, cookie or parameter", source);
         }
         if (out->kind == TRH_FROM_HEADER &&
             (strcasecmp(out->name, "Authorization") == 0 || strcasecmp(out->name, "Cookie") == 0)) {
@@ -209,6 +210,14 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
         return NULL;
     }
     return apr_psprintf(pool, "\"%s\" is none of header, header=NAME, cookie=NAME, query=NAME", source);
+}
+
+/* Header names are folded (RFC 9110 5.1), those of cookies and parameters are not. */
+bool trh_source_eq(const trh_source_t *a, const trh_source_t *b)
+{
+    bool folded = a->kind == TRH_FROM_HEADER;
+
+    return a->kind == b->kind && (folded ? strcasecmp(a->name, b->name) : strcmp(a->name, b->name)) == 0;
 }
 
 const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
@@ -226,7 +235,7 @@ const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
     for (int i = 0; i < dir->sources->nelts; i++) {
         const trh_source_t *other = &APR_ARRAY_IDX(dir->sources, i, trh_source_t);
 
-        if (other->kind == parsed.kind && strcasecmp(other->name, parsed.name) == 0) {
+        if (trh_source_eq(other, &parsed)) {
             return apr_psprintf(cmd->pool, "TokRevokeTokenFrom: %s is named twice", source);
         }
     }
@@ -234,13 +243,19 @@ const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
     return NULL;
 }
 
+const char *trh_check_claim(cmd_parms *cmd, const char *claim)
+{
+    if (claim[0] == '\0' || strlen(claim) > TR_MAX_CLAIM_NAME_LEN) {
+        return apr_psprintf(cmd->pool, "%s: the name of the claim is empty or longer than %d bytes", cmd->cmd->name,
+                            TR_MAX_CLAIM_NAME_LEN);
+    }
+    return NULL;
+}
+
 const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim)
 {
-    if (claim[0] == '\0') {
-        return "TokRevokeUserClaim: the name of the claim is empty";
-    }
     ((trh_dir_t *)dir)->user_claim = apr_pstrdup(cmd->pool, claim);
-    return NULL;
+    return trh_check_claim(cmd, claim);
 }
 
 const char *trh_set_strip_token(cmd_parms *cmd, void *dir, int on)
@@ -270,7 +285,7 @@ static bool is_origin(const char *origin)
 {
     const char *host = ap_strstr_c(origin, "://");
 
-    if (strcmp(origin, "*") == 0 || strcmp(origin, "null") == 0) {
+    if (strcmp(origin, "*") == 0) {
         return true;
     }
     if (host == NULL || host == origin || host[3] == '\0') {
@@ -291,6 +306,9 @@ const char *trh_set_allow_origin(cmd_parms *cmd, void *dirv, const char *origin)
 {
     trh_dir_t *dir = dirv;
 
+    if (strcmp(origin, "null") == 0) {
+        return "TokRevokeAllowOrigin: null is what every sandboxed page sends; write * if everybody is meant";
+    }
     if (!is_origin(origin)) {
         return apr_psprintf(cmd->pool,
                             "TokRevokeAllowOrigin: \"%s\" is no origin as browsers send it: scheme://host[:port] in small "

@@ -1,5 +1,5 @@
 /*
- * trh_filter.c: answers that were reached by a token which caches do not know as credentials must not be shown to
+ * trh_filter.c: refusals are kept by no cache, whatever the configuration says. Answers that were reached by a token which caches do not know as credentials must not be shown to
  * anybody else, nor after logout. Works on the headers of the first brigade, after the application and mod_headers,
  * before mod_cache.
  */
@@ -23,8 +23,8 @@ static void add_vary(request_rec *r, const char *field)
     }
 }
 
-/* The application's own Cache-Control gains "private"; where it sent none, by_default stands. */
-static void add_cache_control(request_rec *r, const char *by_default)
+/* The application's own Cache-Control gains word, if it has not got it; where it sent none, by_default stands. */
+static void add_cache_control(request_rec *r, const char *word, const char *by_default)
 {
     apr_table_t *table = apr_table_get(r->err_headers_out, "Cache-Control") != NULL ? r->err_headers_out : r->headers_out;
     const char *own = apr_table_get(table, "Cache-Control");
@@ -32,25 +32,39 @@ static void add_cache_control(request_rec *r, const char *by_default)
     if (own == NULL) {
         apr_table_setn(table, "Cache-Control", by_default);
     }
-    else if (!ap_find_token(r->pool, own, "private")) {
-        apr_table_mergen(table, "Cache-Control", "private");
+    else if (!ap_find_token(r->pool, own, word)) {
+        apr_table_mergen(table, "Cache-Control", word);
     }
 }
 
+/* Is this our refusal, or the error document for it? */
+static bool is_refused(const request_rec *r)
+{
+    for (; r != NULL; r = r->prev) {
+        if (apr_table_get(r->notes, "tokrevoke-reason") != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The context is the request whose token opened the door; NULL: none did. */
 static apr_status_t mark_private(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
     const trh_request_t *request = f->ctx;
 
     ap_remove_output_filter(f);
-    /* Our own refusals say no-store already, and need no "private". */
-    if (apr_table_get(r->notes, "tokrevoke-reason") == NULL) {
-        add_cache_control(r, request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+    if (is_refused(r)) {
+        add_cache_control(r, "no-store", "no-store");
     }
-    if (request->source.kind == TRH_FROM_COOKIE) {
+    else if (request != NULL) {
+        add_cache_control(r, "private", request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+    }
+    if (request != NULL && request->source.kind == TRH_FROM_COOKIE) {
         add_vary(r, "Cookie");
     }
-    else if (request->source.kind == TRH_FROM_HEADER) {
+    else if (request != NULL && request->source.kind == TRH_FROM_HEADER) {
         add_vary(r, request->source.name);
     }
     return ap_pass_brigade(f->next, bb);
@@ -76,7 +90,11 @@ void trh_insert_filter(request_rec *r)
 {
     trh_request_t *request = r->main == NULL ? find_request(r) : NULL;
 
-    if (request == NULL || request->source.kind == TRH_FROM_AUTHORIZATION) {
+    /* Caches know the Authorization header (RFC 9111 3.5). */
+    if (request != NULL && request->source.kind == TRH_FROM_AUTHORIZATION) {
+        request = NULL;
+    }
+    if (r->main != NULL || (request == NULL && !is_refused(r))) {
         return;
     }
     for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {

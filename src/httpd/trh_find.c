@@ -6,6 +6,8 @@
 
 #include <apr_strings.h>
 
+#define BEARER_LEN 6
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -21,7 +23,7 @@ static bool hides_bearer(tr_str_t value)
         while (i + 1 < value.len && is_space(value.data[i + 1])) {
             i++;
         }
-        if (value.len - i > 7 && strncasecmp(value.data + i + 1, "Bearer", 6) == 0 && is_space(value.data[i + 7])) {
+        if (trh_has_bearer_scheme(tr_str(value.data + i + 1, value.len - i - 1))) {
             return true;
         }
     }
@@ -40,17 +42,18 @@ static apr_status_t from_raw(tr_str_t *out, tr_str_t value)
     return memchr(value.data, ',', value.len) != NULL ? TR_MULTIPLE_TOKENS : APR_SUCCESS;
 }
 
+bool trh_has_bearer_scheme(tr_str_t value)
+{
+    return value.len >= BEARER_LEN && tr_str_eq_nocase(tr_str(value.data, BEARER_LEN), tr_str_z("Bearer")) &&
+           (value.len == BEARER_LEN || is_space(value.data[BEARER_LEN]));
+}
+
 static apr_status_t from_authorization(tr_str_t *out, tr_str_t value)
 {
-    apr_size_t len = 0;
-
-    while (len < value.len && !is_space(value.data[len])) {
-        len++;
-    }
-    if (!tr_str_eq_nocase(tr_str(value.data, len), tr_str_z("Bearer"))) {
+    if (!trh_has_bearer_scheme(value)) {
         return hides_bearer(value) ? TR_MULTIPLE_TOKENS : TR_NO_TOKEN;
     }
-    return from_raw(out, tr_str(value.data + len, value.len - len));
+    return from_raw(out, tr_str(value.data + BEARER_LEN, value.len - BEARER_LEN));
 }
 
 bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool)
@@ -107,7 +110,7 @@ static bool is_configured(const apr_array_header_t *sources, const trh_source_t 
     for (int i = 0; i < sources->nelts; i++) {
         const trh_source_t *one = &APR_ARRAY_IDX(sources, i, trh_source_t);
 
-        if (one->kind == source->kind && strcasecmp(one->name, source->name) == 0) {
+        if (trh_source_eq(one, source)) {
             return true;
         }
     }

@@ -10,15 +10,10 @@
 #define DEFAULT_SKEW_S 60
 #define DEFAULT_MAX_LIFETIME_S (24 * 3600)
 
-static trh_server_t *server_of(cmd_parms *cmd)
-{
-    return ap_get_module_config(cmd->server->module_config, &tokrevoke_module);
-}
-
 /* The section that a directive stands in. NULL, or the error when it stands elsewhere. */
 static const char *find_open(tr_issuer_t **out, cmd_parms *cmd)
 {
-    *out = server_of(cmd)->open;
+    *out = trh_server_of(cmd)->open;
     return *out != NULL ? NULL : apr_psprintf(cmd->pool, "%s is allowed inside <TokRevokeIssuer> only", cmd->cmd->name);
 }
 
@@ -114,7 +109,7 @@ static const char *check_issuer(const tr_issuer_t *issuer, apr_pool_t *pool)
 
 const char *trh_set_issuer_section(cmd_parms *cmd, void *dir, const char *args)
 {
-    trh_server_t *server = server_of(cmd);
+    trh_server_t *server = trh_server_of(cmd);
     tr_issuer_t *issuer = apr_pcalloc(cmd->pool, sizeof(*issuer));
     const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT | NOT_IN_LIMIT);
 
@@ -158,11 +153,13 @@ const char *trh_set_key_set(cmd_parms *cmd, void *dir, const char *path)
         return err;
     }
     if (strncasecmp(path, "http://", 7) == 0 || strncasecmp(path, "https://", 8) == 0) {
-        return explain(cmd, path, "key sets from URLs need the add-on module mod_tokrevoke_jwks, which is not loaded");
+        return explain(cmd, path,
+                       "key sets from URLs need the add-on module mod_tokrevoke_jwks, which this version does not have; "
+                       "fetch it into a file and name that file");
     }
     full = ap_server_root_relative(cmd->pool, path);
     if (full == NULL) {
-        return explain(cmd, path, "this is no path of a file");
+        return explain(cmd, path, "this is not a valid file name");
     }
     return tr_keyring_add_file(issuer->keyring, &why, full) == APR_SUCCESS ? NULL : explain(cmd, full, why);
 }
@@ -174,7 +171,7 @@ static const char *add_key_file(cmd_parms *cmd, const char *path, const char *ki
     tr_issuer_t *issuer;
     tr_str_t bytes;
     const tr_key_t *key;
-    const char *why = "this is no path of a file";
+    const char *why = "this is not a valid file name";
     const char *err = find_open(&issuer, cmd);
     const char *full = ap_server_root_relative(cmd->pool, path);
     apr_status_t rv;
@@ -266,6 +263,7 @@ const char *trh_set_token_type(cmd_parms *cmd, void *dir, const char *type)
 /* The first word is the claim, the others are its values. */
 const char *trh_set_token_use(cmd_parms *cmd, void *dir, const char *word)
 {
+    trh_server_t *server = trh_server_of(cmd);
     tr_issuer_t *issuer;
     const char *err = find_open(&issuer, cmd);
 
@@ -273,14 +271,15 @@ const char *trh_set_token_use(cmd_parms *cmd, void *dir, const char *word)
     if (err != NULL) {
         return err;
     }
-    if (issuer->use_claim != NULL) {
-        return append(&issuer->use_values, cmd, word);
+    if (issuer->use_claim == NULL) {
+        server->use_directive = cmd->directive;
+        issuer->use_claim = apr_pstrdup(cmd->pool, word);
+        return trh_check_claim(cmd, word);
     }
-    if (word[0] == '\0') {
-        return "TokRevokeTokenUse: the name of the claim is empty";
+    if (server->use_directive != cmd->directive) {
+        return "TokRevokeTokenUse stands twice in this <TokRevokeIssuer>: there is one claim that tells the use";
     }
-    issuer->use_claim = apr_pstrdup(cmd->pool, word);
-    return NULL;
+    return append(&issuer->use_values, cmd, word);
 }
 
 const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on)
@@ -324,5 +323,6 @@ const char *trh_set_max_lifetime(cmd_parms *cmd, void *dir, const char *duration
         issuer->max_lifetime_s = TR_UNLIMITED;
         return NULL;
     }
-    return set_duration(&issuer->max_lifetime_s, cmd, duration);
+    err = set_duration(&issuer->max_lifetime_s, cmd, duration);
+    return err == NULL && issuer->max_lifetime_s == 0 ? "TokRevokeMaxLifetime: 0 would refuse every token" : err;
 }

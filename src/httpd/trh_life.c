@@ -24,6 +24,10 @@
 #define DEFAULT_CAPACITY 1000000
 #define ALIGNMENT 64
 
+#ifndef CLOCK_BOOTTIME /* Linux; elsewhere the time that the machine sleeps is not counted */
+#define CLOCK_BOOTTIME CLOCK_MONOTONIC
+#endif
+
 /* Lives as long as the parent process. */
 typedef struct shared_t {
     apr_shm_t *shm;
@@ -41,16 +45,16 @@ static struct {
     tr_ledger_t *ledger;
     apr_array_header_t *issuers; /* tr_issuer_t *, each once */
     int64_t keep_s;
-} now;
+} process;
 
 tr_ledger_t *trh_ledger(void)
 {
-    return now.ledger;
+    return process.ledger;
 }
 
 int64_t trh_keep_s(void)
 {
-    return now.keep_s;
+    return process.keep_s;
 }
 
 /* Time that passes even while the machine sleeps, and that nobody can set. */
@@ -65,7 +69,7 @@ static apr_time_t steady_clock(void)
 apr_time_t trh_clean_now(void)
 {
     apr_time_t wall = apr_time_now();
-    apr_time_t steady = now.shared != NULL ? now.shared->wall + (steady_clock() - now.shared->passed) : wall;
+    apr_time_t steady = process.shared != NULL ? process.shared->wall + (steady_clock() - process.shared->passed) : wall;
 
     return wall < steady ? wall : steady;
 }
@@ -85,7 +89,7 @@ static apr_status_t make_mutex(shared_t *shared, server_rec *s)
     apr_status_t rv = ap_global_mutex_create(&shared->mutex, NULL, MUTEX_TYPE, NULL, s, pool, 0);
 
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR004: the lock for revocations cannot be made; see the directive Mutex");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR004: the lock for revocations could not be made; see the directive Mutex");
         return rv;
     }
     if (strcmp(apr_global_mutex_name(shared->mutex), "posixsem") == 0) {
@@ -114,7 +118,7 @@ static apr_status_t make_segment(shared_t *shared, uint32_t capacity, server_rec
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "TR006: %" APR_SIZE_T_FMT
-                     " bytes of shared memory for %u revocations cannot be had; lower TokRevokeCapacity",
+                     " bytes of shared memory for %u revocations could not be allocated; lower TokRevokeCapacity",
                      shared->size, capacity);
     }
     return rv;
@@ -149,34 +153,34 @@ static apr_status_t find_shared(shared_t **out, uint32_t capacity, server_rec *s
 
 static apr_status_t open_table(uint32_t capacity, apr_pool_t *pconf, server_rec *s)
 {
-    apr_status_t rv = find_shared(&now.shared, capacity, s);
+    apr_status_t rv = find_shared(&process.shared, capacity, s);
 
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = tr_table_attach(&now.table, now.shared->base, now.shared->size, pconf);
+    rv = tr_table_attach(&process.table, process.shared->base, process.shared->size, pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR007: the shared table of revocations is damaged; stop and start httpd");
         return rv;
     }
-    if (tr_table_capacity(now.table) != capacity) {
+    if (tr_table_capacity(process.table) != capacity) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "TR008: TokRevokeCapacity %u takes effect when httpd is stopped and started; until then the table for %u "
                      "revocations stays, because with no database its content would be lost",
-                     capacity, tr_table_capacity(now.table));
+                     capacity, tr_table_capacity(process.table));
     }
-    now.ledger = tr_ledger_make(now.table, now.shared->mutex, NULL, NULL, pconf);
+    process.ledger = tr_ledger_make(process.table, process.shared->mutex, NULL, NULL, pconf);
     return APR_SUCCESS;
 }
 
 static void add_issuer(tr_issuer_t *issuer, server_rec *s)
 {
-    for (int i = 0; i < now.issuers->nelts; i++) {
-        if (APR_ARRAY_IDX(now.issuers, i, tr_issuer_t *) == issuer) {
+    for (int i = 0; i < process.issuers->nelts; i++) {
+        if (APR_ARRAY_IDX(process.issuers, i, tr_issuer_t *) == issuer) {
             return;
         }
     }
-    APR_ARRAY_PUSH(now.issuers, tr_issuer_t *) = issuer;
+    APR_ARRAY_PUSH(process.issuers, tr_issuer_t *) = issuer;
     if (tr_keyring_algs(issuer->keyring) == 0) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "TR009: issuer %s has no key that can verify a signature, so all its tokens are refused; look into its "
@@ -191,7 +195,7 @@ static void collect_issuers(apr_pool_t *pconf, server_rec *main_server)
     int64_t skew_s = 0;
     int64_t retain_s = trh_server(main_server)->retain_s;
 
-    now.issuers = apr_array_make(pconf, 4, sizeof(tr_issuer_t *));
+    process.issuers = apr_array_make(pconf, 4, sizeof(tr_issuer_t *));
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         for (apr_hash_index_t *i = apr_hash_first(pconf, trh_server(s)->issuers); i != NULL; i = apr_hash_next(i)) {
             tr_issuer_t *issuer = apr_hash_this_val(i);
@@ -200,7 +204,7 @@ static void collect_issuers(apr_pool_t *pconf, server_rec *main_server)
             skew_s = issuer->skew_s > skew_s ? issuer->skew_s : skew_s;
         }
     }
-    now.keep_s = skew_s + (retain_s != TRH_UNSET ? retain_s : 0);
+    process.keep_s = skew_s + (retain_s != TRH_UNSET ? retain_s : 0);
 }
 
 static void open_gates(server_rec *s)
@@ -209,7 +213,7 @@ static void open_gates(server_rec *s)
         trh_server_t *server = ap_get_module_config(s->module_config, &tokrevoke_module);
 
         server->gate.issuers = server->issuers;
-        server->gate.table = now.table;
+        server->gate.table = process.table;
     }
 }
 
@@ -235,22 +239,32 @@ static void report_key_file(void *baton, const char *path, apr_size_t keys, cons
     }
 }
 
+/* Says once that the lock fails, not every second. */
+static void tidy(server_rec *s)
+{
+    static apr_status_t last = APR_SUCCESS;
+    apr_status_t rv = tr_ledger_tidy(process.ledger, trh_clean_now());
+
+    if (rv != APR_SUCCESS && rv != last) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     "TR012: the lock for revocations failed, so nothing can be revoked; stop and start httpd");
+    }
+    last = rv;
+}
+
 static apr_status_t tick(int state, void *baton, apr_pool_t *pool)
 {
     server_rec *s = baton;
-    apr_status_t rv;
 
     (void)pool;
     if (state != AP_WATCHDOG_STATE_RUNNING) {
         return APR_SUCCESS;
     }
-    for (int i = 0; i < now.issuers->nelts; i++) {
-        tr_keyring_refresh(APR_ARRAY_IDX(now.issuers, i, tr_issuer_t *)->keyring, apr_time_now(), report_key_file, s);
+    for (int i = 0; i < process.issuers->nelts; i++) {
+        tr_keyring_refresh(APR_ARRAY_IDX(process.issuers, i, tr_issuer_t *)->keyring, apr_time_now(), report_key_file, s);
     }
-    rv = tr_ledger_tidy(now.ledger, trh_clean_now());
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
-                     "TR012: the lock for revocations failed, so nothing can be revoked; stop and start httpd");
+    if (process.ledger != NULL) {
+        tidy(s);
     }
     return APR_SUCCESS;
 }
@@ -297,7 +311,7 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    memset(&now, 0, sizeof(now));
+    memset(&process, 0, sizeof(process));
     collect_issuers(pconf, s);
     if (any_issuer(s)) {
         if (open_table(server->capacity != 0 ? server->capacity : DEFAULT_CAPACITY, pconf, s) != APR_SUCCESS ||
@@ -318,15 +332,15 @@ void trh_child_init(apr_pool_t *pchild, server_rec *s)
 {
     apr_status_t rv;
 
-    if (now.shared == NULL) {
+    if (process.shared == NULL) {
         return;
     }
-    rv = apr_global_mutex_child_init(&now.shared->mutex, apr_global_mutex_lockfile(now.shared->mutex), pchild);
+    rv = apr_global_mutex_child_init(&process.shared->mutex, apr_global_mutex_lockfile(process.shared->mutex), pchild);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "TR015: this child cannot open the lock for revocations, so it cannot revoke; see the directive Mutex");
-        now.ledger = NULL;
+        process.ledger = NULL;
         return;
     }
-    now.ledger = tr_ledger_make(now.table, now.shared->mutex, NULL, NULL, pchild);
+    process.ledger = tr_ledger_make(process.table, process.shared->mutex, NULL, NULL, pchild);
 }

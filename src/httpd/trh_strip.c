@@ -88,7 +88,7 @@ void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
 
         switch (source->kind) {
         case TRH_FROM_AUTHORIZATION:
-            if (authorization != NULL && strncasecmp(authorization, "Bearer", 6) == 0) {
+            if (trh_has_bearer_scheme(tr_str_z(authorization))) {
                 apr_table_unset(r->headers_in, "Authorization");
             }
             break;

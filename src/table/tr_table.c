@@ -180,11 +180,6 @@ static uint16_t make_valid(uint16_t meta)
 
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
-void tr_table_prefetch(const tr_table_t *table, tr_mark_t mark)
-{
-    __builtin_prefetch(&table->bucket[home_of(table, mark.h[0])]);
-}
-
 /* Each load is an acquire, so that the second look at meta comes after the others. */
 static bool slot_holds(slot_t *slot, apr_time_t *issued_before, tr_mark_t mark)
 {

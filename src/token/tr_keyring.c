@@ -101,11 +101,11 @@ apr_status_t tr_keyring_verify(tr_keyring_t *ring, const tr_jws_t *jws)
 {
     unsigned int epoch;
     int tried = 0;
-    const ring_t *now = enter(ring, &epoch);
-    apr_status_t rv = try_keys(&tried, now, jws, true, TR_UNKNOWN_KEY);
+    const ring_t *current = enter(ring, &epoch);
+    apr_status_t rv = try_keys(&tried, current, jws, true, TR_UNKNOWN_KEY);
 
     if (rv == TR_UNKNOWN_KEY || rv == TR_BAD_SIGNATURE) {
-        rv = try_keys(&tried, now, jws, false, rv);
+        rv = try_keys(&tried, current, jws, false, rv);
     }
     leave(ring, epoch);
     return rv;

@@ -63,7 +63,7 @@ def environment(run):
         found = [subprocess.run(["gcc", f"-print-file-name={lib}"], capture_output=True, text=True, check=True).stdout.strip()
                  for lib in ("libasan.so", "libubsan.so")]
         env["LD_PRELOAD"] = " ".join(str(Path(f).resolve()) for f in found)
-        env["ASAN_OPTIONS"] = f"detect_leaks=0:quarantine_size_mb=4:log_path={run}/san/asan:handle_abort=1"
+        env["ASAN_OPTIONS"] = f"detect_leaks=0:quarantine_size_mb=4:thread_local_quarantine_size_kb=16:log_path={run}/san/asan:handle_abort=1"
         env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={run}/san/ubsan"
     return env
 

@@ -1,4 +1,4 @@
-"""What a protected resource answers: the interface's section 4."""
+"""What a protected resource answers: docs/DIRECTIVES.md, Reasons of refusal."""
 
 import json
 import re
@@ -290,6 +290,26 @@ def test_an_error_of_the_app_reached_by_a_cookie_is_not_stored(site, mint):
     r = site.get("/p/cookie/missing.txt", "Cookie: session=" + mint())
     assert r.status == 404
     assert "no-store" in r["Cache-Control"] and "cookie" in r["Vary"].lower()
+
+
+def test_what_the_app_says_of_caches_stays_and_becomes_private(site, mint):
+    r = site.get("/p/cookie-cc/ok.txt", "Cookie: session=" + mint())
+    assert r.status == 200 and directives(r) == {"max-age=60", "private"}
+    assert {"cookie", "accept-language"} <= {v.strip().lower() for v in ",".join(r.all("Vary")).split(",")}
+    r = site.get("/p/cookie-private/ok.txt", "Cookie: session=" + mint())
+    assert r.status == 200 and directives(r) == {"private", "max-age=5"}
+    assert ",".join(r.all("Cache-Control")).count("private") == 1
+    r = site.bearer("/p/cookie-cc/ok.txt", mint())
+    assert r.status == 200 and directives(r) == {"max-age=60"}
+
+
+def directives(r):
+    return {d.strip() for d in ",".join(r.all("Cache-Control")).split(",")}
+
+
+def test_no_configuration_makes_a_refusal_cacheable(site, mint):
+    for r in (site.get("/p/headers/ok.txt"), site.bearer("/p/headers/ok.txt", mint(exp=1000)), site.get("/p/headers/ok.txt", BROWSER)):
+        assert r.status == 401 and "no-store" in directives(r), r.headers
 
 
 def test_an_answer_reached_by_a_header_may_be_stored(site, mint):

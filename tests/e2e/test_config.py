@@ -227,3 +227,39 @@ def test_a_bad_directive_in_htaccess_is_a_server_error(new_server, keys):
         server.write("htdocs/ht/.htaccess", "AuthType Bearer\nRequire valid-user\n" + line + "\n")
         server.expect_log("TokRevoke.* (not allowed here|was not closed)")
         assert server.get("/ht/ok.txt").status == 500
+
+
+def test_without_issuers_nobody_is_trusted_and_nothing_breaks(new_server, mint):
+    """No table is needed, so no warning of its place either."""
+    from httpd import endpoint, protected
+    server = new_server()
+    server.start(ALIAS + protected("app") + endpoint("/revoke") + endpoint("/strict", "TokRevokeAnswers strict"))
+    server.always.clear()
+    r = server.bearer("/p/app/ok.txt", mint())
+    assert (r.status, r.reason) == (401, "unknown_issuer")
+    assert server.get("/p/app/ok.txt").reason == "no_token"
+    r = server.revoke(mint())
+    assert (r.status, r.body) == (200, b"{}")
+    assert server.revoke(mint(), path="/strict").status == 401
+    server.graceful()
+    assert server.bearer("/p/app/ok.txt", mint()).status == 401
+
+
+def test_issuers_may_come_and_go_with_graceful_restarts(new_server, keys, mint):
+    """The table is made when it is first needed, and kept from then on."""
+    from httpd import endpoint, protected
+    server = new_server()
+    write_keys(server, keys)
+    common = ALIAS + protected("app") + endpoint("/revoke")
+    server.start(common)
+    token = mint()
+    assert server.bearer("/p/app/ok.txt", token).status == 401
+    server.reconfigure(common + issuer("https://idp.test/", SET))
+    server.graceful()
+    assert server.bearer("/p/app/ok.txt", token).status == 200
+    assert server.revoke(token).status == 200
+    for text in (common, common + issuer("https://idp.test/", SET)):
+        server.reconfigure(text)
+        server.graceful()
+    r = server.bearer("/p/app/ok.txt", token)
+    assert (r.status, r.reason) == (401, "revoked")

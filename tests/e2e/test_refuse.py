@@ -1,4 +1,4 @@
-"""Each rule of the interface's section 3, with its reason; and the order of the rules."""
+"""Each rule that a token is judged by, with its reason; and the order of the rules."""
 
 import itertools
 import json
@@ -258,7 +258,7 @@ def test_an_issuers_key_is_of_no_use_for_another_issuer(main, mint, keys):
 
 
 def test_the_ninth_key_is_not_tried(main, mint):
-    """Section 10: eight signatures a token."""
+    """eight signatures a token."""
     refused(main, mint(iss=at.NINE, key=main.nine[8], kid=None), "bad_signature")
 
 

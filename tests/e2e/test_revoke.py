@@ -1,4 +1,4 @@
-"""The revocation endpoint: the interface's section 5."""
+"""The revocation endpoint: the table in docs/DIRECTIVES.md."""
 
 import json
 import time

@@ -260,7 +260,7 @@ def test_no_error_repeats_what_was_sent(main):
         assert b"<" not in r.body and "<" not in str(r.headers)
 
 
-# ---- the documents that the endpoint is modelled on, as printed there (port and host aside) ----
+# ---- calls as clients of such endpoints print them in their documentation (port and host aside) ----
 
 def curl(*args):
     done = subprocess.run(["curl", "-sS", "-i", "--max-time", "20", *args], capture_output=True, text=True, check=True).stdout
@@ -268,7 +268,7 @@ def curl(*args):
     return int(head.split()[1]), head.lower(), body
 
 
-def test_the_curl_lines_of_the_oauth2_page_work(main, mint):
+def test_curl_with_a_form_works_as_clients_write_it(main, mint):
     url = f"http://localhost:{main.port}/oauth2/revoke"
     form = ("-H", "Content-Type: application/x-www-form-urlencoded")
     for data in ("token=rt_x1y2z3a4b5c6d7e8f9&token_type_hint=refresh_token",
@@ -290,7 +290,7 @@ PRINTED = """{
   }"""
 
 
-def test_the_curl_line_of_the_json_page_works(main, mint):
+def test_curl_with_json_works_as_clients_write_it(main, mint):
     url = f"http://127.0.0.1:{main.port}/v1/auth/token/revoke"
     status, head, body = curl("-X", "POST", url, "-H", "Content-Type: application/json", "-d", PRINTED)
     assert status == 401 and json.loads(body) == {"revoked": False, "error": "invalid token"} and "www-authenticate: bearer" in head

@@ -113,7 +113,7 @@ def test_another_cookie_is_no_token(site, mint, form):
 
 
 def test_of_two_cookies_with_one_name_the_first_counts(site, mint):
-    """CK-03 as the interface decides it."""
+    """CK-03 decided for the first cookie."""
     bob, alice = mint(sub="bob"), mint()
     assert site.get("/p/all/ok.txt", f"Cookie: session={alice}; session={bob}").user == "alice"
     assert site.get("/p/all/ok.txt", f"Cookie: session={bob}; session={alice}").user == "bob"

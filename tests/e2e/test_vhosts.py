@@ -90,7 +90,7 @@ def test_the_first_host_serves_names_that_nobody_has(site, mint):
 
 
 def test_the_jti_that_a_host_requires_does_not_keep_others_from_revoking(site, mint):
-    """Section 5: of section 3 only format, issuer, key, signature and expiry matter."""
+    """Of all rules only format, issuer, key, signature and expiry matter to revoking."""
     token = mint(drop="jti")
     r = site.revoke(token, host="jti.test")
     assert r.status == 200

@@ -166,6 +166,18 @@ static void random_bytes_fill_all_of_the_buffer_and_never_repeat(void **state)
     }
 }
 
+static void a_wiped_secret_is_gone_and_nothing_beside_it(void **state)
+{
+    char bytes[40];
+    (void)state;
+    memset(bytes, 'x', sizeof bytes);
+    tr_wipe(bytes + 4, 32);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        assert_int_equal(bytes[i], i < 4 || i >= 36 ? 'x' : 0);
+    tr_wipe(bytes, 0);
+    assert_int_equal(bytes[0], 'x');
+}
+
 static void a_fingerprint_is_the_first_64_bits_of_the_digest(void **state)
 {
     const char *print = tr_fingerprint(tr_str_z("abc"), *state);
@@ -183,6 +195,7 @@ int main(void)
         TT_TEST(siphash_agrees_with_openssl_at_every_length),
         TT_TEST(siphash_does_not_care_where_its_input_is_cut),
         TT_TEST(random_bytes_fill_all_of_the_buffer_and_never_repeat),
+        TT_TEST(a_wiped_secret_is_gone_and_nothing_beside_it),
         TT_TEST(a_fingerprint_is_the_first_64_bits_of_the_digest),
     };
     return TT_RUN(tests);

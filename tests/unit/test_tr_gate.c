@@ -57,7 +57,7 @@ static void a_good_token_passes_with_its_user_and_claims(void **state)
     assert_string_equal(id.user, "app");
 }
 
-/* Faults in the order of the checks: section 3 of the interface. */
+/* Faults in the order of the checks. */
 typedef enum fault_t {
     FORMAT,     /* a duplicate member */
     ALG,        /* an algorithm that nobody knows */

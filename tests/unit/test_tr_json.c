@@ -332,7 +332,30 @@ static void a_value_is_only_what_it_is(void **state)
     assert_false(tr_json_string(&text, NULL));
     assert_false(tr_json_number(&n, NULL));
     assert_int_equal(tr_json_len(NULL), 0);
+    assert_null(tr_json_at(tr_json_get(doc, "a"), 3));
+    assert_null(tr_json_at(tr_json_get(doc, "o"), 0));
     assert_true(tr_json_string(&text, tr_json_at(tr_json_get(doc, "a"), 1)));
+}
+
+/* What tr_json_each showed: names and values in a word. */
+static void note_member(void *baton, const char *name, const tr_json_t *value)
+{
+    int *seen = baton;
+    double number = 0;
+    assert_true(tr_json_number(&number, value));
+    assert_string_equal(name, number == 1 ? "a" : number == 2 ? "b.c" : "\xc3\xa9");
+    *seen |= 1 << (int)number;
+}
+
+static void every_member_of_an_object_is_shown_once(void **state)
+{
+    const tr_json_t *doc = parse("{\"a\":1,\"b.c\":2,\"\\u00e9\":3}", *state);
+    int seen = 0;
+    assert_int_equal(tr_json_len(doc), 3);
+    tr_json_each(doc, note_member, &seen);
+    assert_int_equal(seen, 2 | 4 | 8);
+    tr_json_each(parse("{}", *state), note_member, &seen);
+    assert_int_equal(seen, 2 | 4 | 8);
 }
 
 static void text_of_a_value_is_compact(void **state)
@@ -416,6 +439,7 @@ int main(void)
         TT_TEST(members_are_found_by_their_whole_name),
         TT_TEST(a_path_reaches_nested_members_and_names_with_dots),
         TT_TEST(a_value_is_only_what_it_is),
+        TT_TEST(every_member_of_an_object_is_shown_once),
         TT_TEST(text_of_a_value_is_compact),
         TT_TEST(quoting_keeps_every_character),
         TT_TEST(quoting_makes_json_of_any_bytes),

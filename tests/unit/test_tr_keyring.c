@@ -44,6 +44,9 @@ static void a_ring_without_keys_knows_no_key(void **state)
     tr_keyring_t *ring = tr_keyring_make(*state);
     assert_int_equal(check(ring, *state, "P-256", NULL), TR_UNKNOWN_KEY);
     assert_int_equal(tr_keyring_algs(ring), 0);
+    assert_true(tr_keyring_is_empty(ring));
+    add(ring, *state, "P-256", NULL);
+    assert_false(tr_keyring_is_empty(ring));
 }
 
 static void a_kid_picks_its_key(void **state)

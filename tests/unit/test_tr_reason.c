@@ -1,5 +1,5 @@
 /*
- * The table of reasons, against sections 3 and 4 of the interface and RFC 6750 3.
+ * The table of reasons, against docs/DIRECTIVES.md and RFC 6750 3.
  */
 #include "tr_reason.h"
 

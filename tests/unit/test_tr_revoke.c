@@ -1,5 +1,5 @@
 /*
- * The revocation endpoint below HTTP: every row of section 5 of the interface, RFC 7009 2.
+ * The revocation endpoint below HTTP: every row of the table in docs/DIRECTIVES.md, RFC 7009 2.
  */
 #include "tr_oauth.h"
 

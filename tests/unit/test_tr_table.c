@@ -424,14 +424,6 @@ static void a_table_works_on_after_many_deaths(void **state)
         assert_true(found(table, name(*state, i)));
 }
 
-static void prefetching_changes_nothing(void **state)
-{
-    tr_table_t *table = create(10, *state);
-    tr_table_prefetch(table, (tr_mark_t){{0, 0}});
-    tr_table_prefetch(table, (tr_mark_t){{UINT64_MAX, UINT64_MAX}});
-    assert_int_equal(stats(table).used, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,7 +450,6 @@ int main(void)
         TT_TEST(foreign_memory_is_not_attached),
         TT_TEST(counts_are_made_anew_after_a_writer_died),
         TT_TEST(a_table_works_on_after_many_deaths),
-        TT_TEST(prefetching_changes_nothing),
     };
     return TT_RUN(tests);
 }

@@ -14,24 +14,24 @@
 
 #include "tr_testing.h"
 
-static int tt_setup(void **state)
+static inline int tt_setup(void **state)
 {
     return apr_pool_create((apr_pool_t **)state, NULL) == APR_SUCCESS ? 0 : -1;
 }
 
-static int tt_teardown(void **state)
+static inline int tt_teardown(void **state)
 {
     apr_pool_destroy(*state);
     return 0;
 }
 
-static int tt_begin(void **state)
+static inline int tt_begin(void **state)
 {
     (void)state;
     return apr_initialize() == APR_SUCCESS ? 0 : -1;
 }
 
-static int tt_end(void **state)
+static inline int tt_end(void **state)
 {
     (void)state;
     tt_keys_free();
