@@ -1,7 +1,7 @@
 /*
- * trh_filter.c: refusals are kept by no cache, whatever the configuration says. Answers that were reached by a token which caches do not know as credentials must not be shown to
- * anybody else, nor after logout. Works on the headers of the first brigade, after the application and mod_headers,
- * before mod_cache.
+ * trh_filter.c: no cache keeps a refusal, whatever the configuration says; and answers that were reached by a token which
+ * caches do not know as credentials must not be shown to anybody else, nor after logout. Works on the headers of the first
+ * brigade, after the application and mod_headers, before mod_cache.
  */
 #include "trh.h"
 

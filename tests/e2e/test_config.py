@@ -68,6 +68,7 @@ GOOD = [
     IN_ISSUER.replace("TokRevokeIssuer", "tokrevokeissuer") % "tokrevokekeyset conf/all.jwks",
     issuer("*", SET), IN_LOCATION % "TokRevokeTokenFrom header cookie=session query=t header=X-T\nTokRevokeAnswers STRICT",
     IN_LOCATION % "TokRevokeAllowOrigin https://a.test http://localhost:3000 https://[::1]:8443", "",
+    IN_LOCATION % "TokRevokeTokenFrom cookie=a cookie=A query=t query=T",
     "<VirtualHost *:80>\n" + issuer("https://other.test/", SET, "TokRevokeRequireJti On") + "</VirtualHost>\n",
     "<VirtualHost *:80>\n" + issuer("https://idp.test/", SET) + "</VirtualHost>\n" + issuer("https://idp.test/", SET),
 ]
@@ -154,6 +155,11 @@ BAD = {
     **{f"{name} outside": (f"{name} conf/all.jwks\n", name, "TokRevokeIssuer") for name in (
         "TokRevokeKeySet", "TokRevokePublicKey", "TokRevokeSharedSecret", "TokRevokeAlgorithms", "TokRevokeAudience", "TokRevokeLogoutAudience",
         "TokRevokeTokenType", "TokRevokeTokenUse", "TokRevokeClockSkew", "TokRevokeMaxLifetime")},
+    "two claims of use": (rule("TokRevokeTokenUse token_use access\nTokRevokeTokenUse typ Bearer"), "TokRevokeTokenUse", "twice"),
+    "a use without values": (rule("TokRevokeTokenUse token_use"), "TokRevokeTokenUse token_use", "missing"),
+    "a claim with an endless name": (IN_LOCATION % ("TokRevokeUserClaim " + "x" * 256), "TokRevokeUserClaim", "255"),
+    "no lifetime": (rule("TokRevokeMaxLifetime 0"), "TokRevokeMaxLifetime", "refuse every token"),
+    "the origin of sandboxed pages": (IN_LOCATION % "TokRevokeAllowOrigin null", "TokRevokeAllowOrigin", "sandboxed"),
     "TokRevokeRequireJti outside": ("TokRevokeRequireJti On\n", "TokRevokeRequireJti", "TokRevokeIssuer"),
     **{f"{name} in a location": (IN_LOCATION % f"{name} {value}", name) for name, value in (
         ("TokRevokeCapacity", "10"), ("TokRevokeDatabase", "none"), ("TokRevokeRequireJti", "On"), ("TokRevokeRetain", "1h"), ("TokRevokeKeySet", "x"))},

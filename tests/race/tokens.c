@@ -1,0 +1,4 @@
+/*
+ * tokens.c: keys and tokens as the unit tests make them.
+ */
+#include "../unit/tr_testing_token.c"
