@@ -51,6 +51,7 @@ def backend():
 @pytest.fixture(scope="module")
 def site(new_server, keys, backend):
     server = new_server()
+    server.runs_scripts = True
     write_keys(server, keys)
     server.write("cgi/env", CGI, mode=0o755)
     (server.root / "htdocs" / "cgi-index").mkdir()

@@ -35,6 +35,7 @@ static void a_cookie_is_found_wherever_it_stands(void **state)
     expect_found("; ; session=abc;", "session", "abc");
     expect_found("session=a=b==", "session", "a=b==");
     expect_found("\tsession=abc\t", "session", "abc");
+    expect_found("session = abc; b", "session", "abc");
 }
 
 static void two_fields_joined_by_a_comma_are_two_fields(void **state)

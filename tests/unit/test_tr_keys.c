@@ -203,6 +203,14 @@ static void weak_rsa_keys_are_refused(void **state)
     expect_refused(tt_print(*state, "{\"kty\":\"RSA\",\"n\":\"%s=\",\"e\":\"AQAB\"}", tt_repeat(*state, "_", 343)), *state);
 }
 
+static void an_even_modulus_is_refused(void **state)
+{
+    unsigned char n[256];
+    memset(n, 0xff, sizeof n);
+    n[255] = 0xfe;
+    expect_refused(tt_print(*state, "{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}", tt_b64(*state, n, sizeof n)), *state);
+}
+
 static void a_point_must_be_whole_and_on_its_curve(void **state)
 {
     char *x = tt_repeat(*state, "A", 43), *jwk = tt_jwk(*state, tt_key("P-256"), "");
@@ -241,7 +249,8 @@ static void points_of_small_order_are_refused(void **state)
                                   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACA",
                                   "______________________________________7___________________________________8A",
                                   "______________________________________7___________________________________-A",
-                                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+                                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP____________________________________8A",
+                                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP____________________________________-A"};
     for (size_t i = 0; i < sizeof ed25519 / sizeof *ed25519; i++)
         expect_refused(tt_print(*state, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%s\"}", ed25519[i]), *state);
     for (size_t i = 0; i < sizeof ed448 / sizeof *ed448; i++)
@@ -293,6 +302,25 @@ static void a_broken_set_is_refused_as_a_whole(void **state)
     expect_set_refused(tt_print(*state, "{\"keys\":[{\"kty\":\"EC\",\"kty\":\"EC\"},%s]}", good), *state);
 }
 
+static void members_of_a_strange_type_are_refused(void **state)
+{
+    static const char *more[] = {",\"use\":5", ",\"use\":null", ",\"key_ops\":\"verify\"", ",\"key_ops\":{\"verify\":1}",
+                                 ",\"alg\":5", ",\"alg\":[]"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        expect_refused(tt_jwk(*state, tt_key("P-256"), more[i]), *state);
+    expect_refused("{\"kty\":\"EC\",\"x\":\"AA\",\"y\":\"AA\"}", *state);
+    expect_refused("{\"kty\":\"EC\",\"crv\":5,\"x\":\"AA\",\"y\":\"AA\"}", *state);
+    expect_refused("{\"kty\":\"OKP\",\"crv\":[\"Ed25519\"],\"x\":\"AA\"}", *state);
+}
+
+static void a_set_of_one_mebibyte_is_the_largest(void **state)
+{
+    char *set = tt_jwks(*state, tt_jwk(*state, tt_key("P-256"), ""), NULL);
+    char *spaces = tt_repeat(*state, " ", TR_MAX_KEY_FILE_LEN - strlen(set));
+    assert_int_equal(read_set(tt_print(*state, "%s%s", spaces, set), *state)->count, 1);
+    expect_set_refused(tt_print(*state, "%s %s", spaces, set), *state);
+}
+
 static void a_set_may_be_empty_and_hold_other_members(void **state)
 {
     assert_int_equal(read_set("{\"keys\":[]}", *state)->count, 0);
@@ -333,10 +361,13 @@ int main(void)
         TT_TEST(a_kid_is_a_string_of_bounded_length),
         TT_TEST(short_secrets_are_refused),
         TT_TEST(weak_rsa_keys_are_refused),
+        TT_TEST(an_even_modulus_is_refused),
         TT_TEST(a_point_must_be_whole_and_on_its_curve),
         TT_TEST(points_of_small_order_are_refused),
         TT_TEST(an_edwards_key_has_one_length),
         TT_TEST(a_broken_set_is_refused_as_a_whole),
+        TT_TEST(members_of_a_strange_type_are_refused),
+        TT_TEST(a_set_of_one_mebibyte_is_the_largest),
         TT_TEST(a_set_may_be_empty_and_hold_other_members),
         TT_TEST(a_set_holds_256_keys_and_no_more),
         TT_TEST(keys_stand_in_the_order_of_the_set),

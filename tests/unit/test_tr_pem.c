@@ -8,6 +8,7 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include "tr_testing_cmocka.h"
@@ -63,6 +64,58 @@ static void text_around_the_first_key_is_ignored(void **state)
     char *first = tt_pem(*state, tt_key("P-256")), *second = tt_pem(*state, tt_key("RSA2048"));
     char *file = tt_print(*state, "Certificate:\n    Data: x\n%s\n%s", first, second);
     expect_same_algs_as_jwk(read_pem(file, "", *state), tt_key("P-256"), *state);
+}
+
+static void the_first_key_counts_also_before_a_certificate(void **state)
+{
+    char *key = tt_pem(*state, tt_key("P-256")), *certificate = tt_certificate(*state, tt_key("Ed25519"));
+    expect_same_algs_as_jwk(read_pem(tt_print(*state, "%s%s", key, certificate), "", *state), tt_key("P-256"), *state);
+    expect_same_algs_as_jwk(read_pem(tt_print(*state, "%s%s", certificate, key), "", *state), tt_key("Ed25519"), *state);
+}
+
+static void a_private_key_is_refused_even_beside_a_public_one(void **state)
+{
+    char *key = tt_pem(*state, tt_key("P-256")), *private_key = tt_private_pem(*state, tt_key("P-256"));
+    expect_pem_refused(private_key, *state);
+    expect_pem_refused(tt_print(*state, "%s%s", key, private_key), *state);
+}
+
+/* A key that is restricted to RSASSA-PSS, with a hash or with none. */
+static char *pss_pem(apr_pool_t *pool, const EVP_MD *md)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    tt_key_t key = {NULL, {NULL, 0}, NULL};
+    EVP_PKEY_keygen_init(ctx);
+    EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048);
+    if (md) {
+        EVP_PKEY_CTX_set_rsa_pss_keygen_md(ctx, md);
+        EVP_PKEY_CTX_set_rsa_pss_keygen_mgf1_md(ctx, md);
+        EVP_PKEY_CTX_set_rsa_pss_keygen_saltlen(ctx, EVP_MD_get_size(md));
+    }
+    assert_int_equal(EVP_PKEY_keygen(ctx, &key.pkey), 1);
+    char *pem = tt_pem(pool, &key);
+    EVP_PKEY_free(key.pkey);
+    EVP_PKEY_CTX_free(ctx);
+    return pem;
+}
+
+static void a_key_for_pss_alone_verifies_nothing_else(void **state)
+{
+    tr_alg_set_t any = TR_ALG_BIT(TR_ALG_PS256) | TR_ALG_BIT(TR_ALG_PS384) | TR_ALG_BIT(TR_ALG_PS512);
+    assert_int_equal(tr_key_algs(read_pem(pss_pem(*state, NULL), "", *state)), any);
+    assert_int_equal(tr_key_algs(read_pem(pss_pem(*state, EVP_sha384()), "", *state)), TR_ALG_BIT(TR_ALG_PS384));
+    expect_pem_refused(pss_pem(*state, EVP_sha224()), *state);
+}
+
+static void files_beyond_one_mebibyte_are_refused(void **state)
+{
+    const tr_key_t *key;
+    char *spaces = tt_repeat(*state, " ", 1048576);
+    expect_pem_refused(tt_print(*state, "%s%s", spaces, tt_pem(*state, tt_key("P-256"))), *state);
+    const char *why = NULL;
+    assert_int_equal(tr_key_from_secret(&key, &why, tr_str(tt_repeat(*state, "x", 1048577), 1048577), tr_str(NULL, 0), *state),
+                     APR_EINVAL);
+    assert_non_null(why);
 }
 
 static void what_holds_no_public_key_is_refused(void **state)
@@ -221,12 +274,22 @@ static void passphrases_and_any_bytes_are_secrets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TT_TEST(public_keys_of_every_type_are_read),        TT_TEST(certificates_of_every_type_are_read_whatever_their_dates),
-        TT_TEST(text_around_the_first_key_is_ignored),      TT_TEST(what_holds_no_public_key_is_refused),
-        TT_TEST(weak_and_unfit_keys_are_refused),           TT_TEST(an_rsa_exponent_is_odd_and_at_least_three),
-        TT_TEST(a_small_order_point_is_refused_in_pem_too), TT_TEST(a_secret_has_the_algorithms_that_its_length_carries),
-        TT_TEST(what_everybody_may_know_is_no_secret),      TT_TEST(old_key_formats_are_no_secret_either),
-        TT_TEST(a_public_key_in_der_is_no_secret),          TT_TEST(passphrases_and_any_bytes_are_secrets),
+        TT_TEST(public_keys_of_every_type_are_read),
+        TT_TEST(certificates_of_every_type_are_read_whatever_their_dates),
+        TT_TEST(text_around_the_first_key_is_ignored),
+        TT_TEST(the_first_key_counts_also_before_a_certificate),
+        TT_TEST(a_private_key_is_refused_even_beside_a_public_one),
+        TT_TEST(a_key_for_pss_alone_verifies_nothing_else),
+        TT_TEST(files_beyond_one_mebibyte_are_refused),
+        TT_TEST(what_holds_no_public_key_is_refused),
+        TT_TEST(weak_and_unfit_keys_are_refused),
+        TT_TEST(an_rsa_exponent_is_odd_and_at_least_three),
+        TT_TEST(a_small_order_point_is_refused_in_pem_too),
+        TT_TEST(a_secret_has_the_algorithms_that_its_length_carries),
+        TT_TEST(what_everybody_may_know_is_no_secret),
+        TT_TEST(old_key_formats_are_no_secret_either),
+        TT_TEST(a_public_key_in_der_is_no_secret),
+        TT_TEST(passphrases_and_any_bytes_are_secrets),
     };
     return TT_RUN(tests);
 }

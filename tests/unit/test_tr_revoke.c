@@ -263,6 +263,18 @@ static void a_body_without_one_token_is_an_invalid_request(void **state)
     }
 }
 
+static void a_hint_or_reason_that_is_no_string_is_an_invalid_request(void **state)
+{
+    static const char *more[] = {",\"reason\":5", ",\"token_type_hint\":null", ",\"reason\":[\"x\"]"};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        tt_world_t *world = tt_world(*state, 10);
+        way_t way = {TR_ANSWERS_RFC7009, TR_BODY_JSON};
+        tr_answer_t answer = ask_more(world, way, tt_good_token(*state, "j1", ""), "", more[i]);
+        expect_error(&answer, false, 400, "invalid_request");
+        assert_int_equal(held(world), 0);
+    }
+}
+
 static void another_media_type_is_an_invalid_request(void **state)
 {
     tt_world_t *world = tt_world(*state, 10);
@@ -421,6 +433,7 @@ int main(void)
         TT_TEST(a_refresh_or_id_token_is_revoked_unless_strict),
         TT_TEST(a_token_that_fits_nowhere_else_is_revoked_all_the_same),
         TT_TEST(a_body_without_one_token_is_an_invalid_request),
+        TT_TEST(a_hint_or_reason_that_is_no_string_is_an_invalid_request),
         TT_TEST(another_media_type_is_an_invalid_request),
         TT_TEST(a_hint_and_unknown_parameters_change_nothing),
         TT_TEST(a_full_table_is_no_success),

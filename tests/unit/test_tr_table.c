@@ -169,6 +169,20 @@ static void the_place_of_an_expired_entry_is_given_to_a_new_one(void **state)
         assert_true(found(table, name(*state, i)));
 }
 
+static void expired_entries_on_the_way_give_up_their_places(void **state)
+{
+    /* Half full, so that nothing is swept; the new ones meet the expired ones where they look for a place. */
+    tr_table_t *table = create(200, *state);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(insert(table, name(*state, i), NOW + 10, NOW), APR_SUCCESS);
+    for (unsigned i = 100; i < 200; i++)
+        assert_int_equal(insert(table, name(*state, i), NOW + 6000, NOW + 100), APR_SUCCESS);
+    assert_true(stats(table).reclaimed > 0);
+    assert_int_equal(stats(table).used, 200 - stats(table).reclaimed);
+    for (unsigned i = 100; i < 200; i++)
+        assert_true(found(table, name(*state, i)));
+}
+
 static void an_entry_lives_to_its_last_second(void **state)
 {
     tr_table_t *table = create(1, *state);
@@ -433,6 +447,7 @@ int main(void)
         TT_TEST(exactly_the_capacity_of_live_entries_fits),
         TT_TEST(a_full_table_still_lengthens_what_it_holds),
         TT_TEST(the_place_of_an_expired_entry_is_given_to_a_new_one),
+        TT_TEST(expired_entries_on_the_way_give_up_their_places),
         TT_TEST(an_entry_lives_to_its_last_second),
         TT_TEST(an_expired_entry_revokes_until_it_is_swept),
         TT_TEST(an_entry_that_never_ends_is_never_swept),

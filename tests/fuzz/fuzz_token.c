@@ -1,0 +1,94 @@
+/*
+ * Tokens at the gate. An input is a token as it stands; or, if it begins with '{', a header and behind the first newline a payload,
+ * which are signed here, so that the search gets past the signature.
+ */
+#include "world.h"
+
+#include <apr_strings.h>
+
+#include "tr_limits.h"
+#include "tr_reason.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* One letter of the signature changed: the token must fall. */
+static void forge(const world_t *w, const char *text, size_t len)
+{
+    tr_identity_t id;
+    char *forged = apr_pstrmemdup(w->pool, text, len);
+    char *letter = strrchr(forged, '.') + 10;
+    *letter = *letter == 'A' ? 'B' : 'A';
+    ALWAYS(tr_gate_admit(&id, &w->gate, tr_str(forged, len), "sub", WORLD_NOW, w->pool) == TR_BAD_SIGNATURE);
+}
+
+/* What passes can be revoked, and then passes no more. */
+static void check_revocation(const world_t *w, const tr_identity_t *id, tr_str_t text)
+{
+    tr_gate_t gate = w->gate;
+    tr_table_t *table = world_table(2, w->pool);
+    tr_identity_t again;
+    tr_token_t token;
+    tr_entry_t entry;
+    gate.table = table;
+    ALWAYS(tr_gate_recognize(&token, &gate, text, WORLD_NOW, w->pool) == APR_SUCCESS);
+    ALWAYS(tr_gate_entry(&entry, &id->token, 60, w->pool) == APR_SUCCESS);
+    ALWAYS(entry.expires_s >= WORLD_NOW / 1000000);
+    ALWAYS(tr_gate_admit(&again, &gate, text, "sub", WORLD_NOW, w->pool) == APR_SUCCESS);
+    tr_table_begin_locked(table);
+    ALWAYS(tr_table_insert_locked(table, &entry, WORLD_NOW / 1000000) == APR_SUCCESS);
+    tr_table_end_locked(table);
+    ALWAYS(tr_gate_admit(&again, &gate, text, "sub", WORLD_NOW, w->pool) == TR_REVOKED);
+}
+
+static void check_jws(const tr_jws_t *jws, tr_str_t text)
+{
+    ALWAYS(text.len <= TR_MAX_TOKEN_LEN);
+    ALWAYS(jws->signing_input.data == text.data && jws->signing_input.len < text.len);
+    ALWAYS(jws->signature.len > 0 && jws->kid.len <= TR_MAX_IDENTIFIER_LEN);
+    ALWAYS(tr_json_type(jws->header) == TR_JSON_OBJECT && tr_json_type(jws->payload) == TR_JSON_OBJECT);
+    ALWAYS(jws->alg < TR_ALGS);
+}
+
+static void check(const world_t *w, tr_str_t text)
+{
+    static const char *const user_claims[] = {"sub", "act.sub", "client_id"};
+    tr_identity_t id;
+    tr_token_t token;
+    tr_jws_t jws;
+    apr_status_t parsed = tr_jws_parse(&jws, text, w->pool);
+    ALWAYS(parsed == APR_SUCCESS || parsed == TR_MALFORMED || parsed == TR_ALGORITHM);
+    if (parsed == APR_SUCCESS)
+        check_jws(&jws, text);
+    apr_status_t known = tr_gate_recognize(&token, &w->gate, text, WORLD_NOW, w->pool);
+    ALWAYS(known == APR_SUCCESS || tr_is_refusal(known));
+    ALWAYS(parsed == APR_SUCCESS || known == parsed);
+    for (size_t i = 0; i < 3; i++) {
+        apr_status_t rv = tr_gate_admit(&id, &w->gate, text, user_claims[i], WORLD_NOW, w->pool);
+        ALWAYS(rv == APR_SUCCESS || tr_is_refusal(rv));
+        if (rv != APR_SUCCESS)
+            continue;
+        ALWAYS(known == APR_SUCCESS && *id.user && !tr_str_has_control(tr_str_z(id.user)));
+        if (i > 0)
+            continue;
+        check_revocation(w, &id, text);
+        forge(w, text.data, text.len);
+    }
+}
+
+static void judge(const world_t *w, const uint8_t *data, size_t size)
+{
+    tr_str_t text = tr_str((const char *)data, size);
+    const char *newline = size > 0 && data[0] == '{' ? memchr(data, '\n', size) : NULL;
+    if (newline) {
+        tr_str_t header = tr_str(text.data, (size_t)(newline - text.data));
+        text = tr_str_z(world_sign(header, tr_str(newline + 1, text.len - header.len - 1), w->pool));
+    }
+    check(w, text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    judge(world_for_one_input(), data, size);
+    world_done();
+    return 0;
+}
