@@ -58,8 +58,7 @@ typedef struct tr_keys_t {
 TR_MUST_CHECK apr_status_t tr_keys_from_jwks(tr_keys_t **out, const char **why, tr_str_t text, apr_pool_t *pool);
 
 /*
- * The first certificate in a PEM file (its dates are not looked at), or if it holds none, the first public key. kid may
- * be empty. As above.
+ * The public key or certificate (its dates are not looked at) that is first in a PEM file. kid may be empty. As above.
  */
 TR_MUST_CHECK apr_status_t tr_key_from_pem(const tr_key_t **out, const char **why, tr_str_t pem, tr_str_t kid, apr_pool_t *pool);
 

@@ -65,9 +65,14 @@ static bool depth_is_sane(tr_str_t text)
     return true;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static const char *skip_digits(const char *p, const char *end)
 {
-    while (p < end && *p >= '0' && *p <= '9') {
+    while (p < end && is_digit(*p)) {
         p++;
     }
     return p;
@@ -127,12 +132,16 @@ static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
 
     for (const char *p = text.data; p < end;) {
         const char *from = p;
+        const char *number_end = skip_number(p, end);
         const char *change = "";
-        const char *behind = *p == '"' ? skip_string(p, end) : skip_number(p, end);
 
-        p = behind != NULL ? behind : p + 1;
-        if (behind != NULL && *from != '"') {
+        if (number_end != NULL) {
+            p = number_end;
             change = tame_number(apr_pstrmemdup(pool, from, (apr_size_t)(p - from)));
+        }
+        else {
+            /* Digits that make no number are passed over whole: looking into them again and again takes quadratic time. */
+            p = *p == '"' ? skip_string(p, end) : *p == '-' || is_digit(*p) ? skip_digits(p + 1, end) : p + 1;
         }
         if (*change != 'n') {
             memcpy(to, from, (apr_size_t)(p - from));

@@ -90,6 +90,7 @@ int trh_note_auth_failure(request_rec *r, const char *auth_type)
     if (strcasecmp(auth_type, "Bearer") != 0) {
         return DECLINED;
     }
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->err_headers_out, "WWW-Authenticate",
                    apr_psprintf(r->pool, "Bearer realm=\"%s\"", realm != NULL ? realm : "protected"));
     return OK;

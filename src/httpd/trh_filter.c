@@ -86,6 +86,16 @@ static trh_request_t *find_request(const request_rec *r)
     return NULL;
 }
 
+static void add_filter(request_rec *r, trh_request_t *request)
+{
+    for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {
+        if (f->frec == filter && f->r == r) {
+            return;
+        }
+    }
+    ap_add_output_filter_handle(filter, request, r, r->connection);
+}
+
 void trh_insert_filter(request_rec *r)
 {
     trh_request_t *request = r->main == NULL ? find_request(r) : NULL;
@@ -97,10 +107,5 @@ void trh_insert_filter(request_rec *r)
     if (r->main != NULL || (request == NULL && !is_refused(r))) {
         return;
     }
-    for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {
-        if (f->frec == filter && f->r == r) {
-            return;
-        }
-    }
-    ap_add_output_filter_handle(filter, request, r, r->connection);
+    add_filter(r, request);
 }

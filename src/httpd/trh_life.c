@@ -252,6 +252,13 @@ static void tidy(server_rec *s)
     last = rv;
 }
 
+static void refresh_keys(server_rec *s)
+{
+    for (int i = 0; i < process.issuers->nelts; i++) {
+        tr_keyring_refresh(APR_ARRAY_IDX(process.issuers, i, tr_issuer_t *)->keyring, apr_time_now(), report_key_file, s);
+    }
+}
+
 static apr_status_t tick(int state, void *baton, apr_pool_t *pool)
 {
     server_rec *s = baton;
@@ -260,9 +267,7 @@ static apr_status_t tick(int state, void *baton, apr_pool_t *pool)
     if (state != AP_WATCHDOG_STATE_RUNNING) {
         return APR_SUCCESS;
     }
-    for (int i = 0; i < process.issuers->nelts; i++) {
-        tr_keyring_refresh(APR_ARRAY_IDX(process.issuers, i, tr_issuer_t *)->keyring, apr_time_now(), report_key_file, s);
-    }
+    refresh_keys(s);
     if (process.ledger != NULL) {
         tidy(s);
     }
@@ -335,6 +340,8 @@ void trh_child_init(apr_pool_t *pchild, server_rec *s)
     if (process.shared == NULL) {
         return;
     }
+    /* The parent's keys are as old as its configuration; a child that is born later must not serve with them. */
+    refresh_keys(s);
     rv = apr_global_mutex_child_init(&process.shared->mutex, apr_global_mutex_lockfile(process.shared->mutex), pchild);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,

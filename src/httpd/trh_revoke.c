@@ -57,25 +57,30 @@ static void refuse(request_rec *r, tr_answers_t answers, int status, const char 
     send_answer(r, &answer);
 }
 
-static void answer_post(request_rec *r, tr_answers_t answers)
+static int answer_post(request_rec *r, tr_answers_t answers)
 {
     tr_revoke_request_t request = {.answers = answers};
     tr_answer_t answer;
     int status = trh_read_body(&request.body, r, TR_MAX_BODY_LEN);
 
+    if (status == AP_FILTER_ERROR) {
+        return status; /* an input filter has answered */
+    }
     if (status != OK) {
         refuse(r, answers, status,
                status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read");
-        return;
+        return OK;
     }
     request.type = tr_body_type(apr_table_get(r->headers_in, "Content-Type"));
     request.keep_s = trh_keep_s();
     request.circumstances.actor = tr_str_z(r->user);
     request.circumstances.client_address = tr_str_z(r->useragent_ip);
-    request.now = apr_time_now();
+    /* Also to judge expiry: a clock that is ahead for a moment must not make a living token look dead, and be forgotten. */
     request.clean_now = trh_clean_now();
+    request.now = request.clean_now;
     tr_revoke_answer(&answer, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
     send_answer(r, &answer);
+    return OK;
 }
 
 int trh_revoke_handler(request_rec *r)
@@ -87,13 +92,13 @@ int trh_revoke_handler(request_rec *r)
         return DECLINED;
     }
     if (r->method_number == M_POST) {
-        answer_post(r, answers);
-        return OK;
+        return answer_post(r, answers);
     }
     if (ap_discard_request_body(r) != OK) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }
     apr_table_setn(r->err_headers_out, "Allow", ALLOW);
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (r->method_number == M_OPTIONS) {
         return HTTP_NO_CONTENT;
     }

@@ -149,20 +149,18 @@ static const char *ec_fault(EVP_PKEY *pkey)
 #define PS_SET (TR_ALG_BIT(TR_ALG_PS256) | TR_ALG_BIT(TR_ALG_PS384) | TR_ALG_BIT(TR_ALG_PS512))
 #define RS_SET (TR_ALG_BIT(TR_ALG_RS256) | TR_ALG_BIT(TR_ALG_RS384) | TR_ALG_BIT(TR_ALG_RS512))
 
-/* A key restricted to RSASSA-PSS names its hash, or leaves it open (RFC 4055 3.1). */
-static tr_alg_set_t pss_algs(const EVP_PKEY *pkey)
+/*
+ * A key restricted to RSASSA-PSS names its hashes and the shortest salt, or leaves them open (RFC 4055 3.1). OpenSSL knows
+ * which algorithms that leaves.
+ */
+static tr_alg_set_t pss_algs(EVP_PKEY *pkey)
 {
-    char md[64] = "";
+    tr_alg_set_t algs = 0;
 
-    if (EVP_PKEY_get_utf8_string_param(pkey, OSSL_PKEY_PARAM_RSA_DIGEST, md, sizeof(md), NULL) != 1 || md[0] == '\0') {
-        return PS_SET;
-    }
     for (int alg = TR_ALG_PS256; alg <= TR_ALG_PS512; alg++) {
-        if (EVP_MD_is_a(tr_alg_info((tr_alg_t)alg)->md(), md)) {
-            return TR_ALG_BIT(alg);
-        }
+        algs |= tr_key_can_begin(pkey, (tr_alg_t)alg) ? TR_ALG_BIT(alg) : 0;
     }
-    return 0;
+    return algs;
 }
 
 static const char *judge(tr_alg_set_t *algs, EVP_PKEY *pkey, apr_pool_t *pool)
@@ -173,7 +171,7 @@ static const char *judge(tr_alg_set_t *algs, EVP_PKEY *pkey, apr_pool_t *pool)
         return rsa_fault(pkey, pool);
     case EVP_PKEY_RSA_PSS:
         *algs = pss_algs(pkey);
-        return *algs == 0 ? "an RSA-PSS key for a hash that no algorithm uses" : rsa_fault(pkey, pool);
+        return *algs == 0 ? "an RSA-PSS key whose hashes or salt fit no algorithm" : rsa_fault(pkey, pool);
     case EVP_PKEY_EC:
         *algs = ec_algs(pkey);
         return *algs == 0 ? "a key on a curve that no algorithm uses" : ec_fault(pkey);

@@ -31,6 +31,9 @@ const tr_alg_info_t *tr_alg_info(tr_alg_t alg);
  */
 TR_MUST_CHECK apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_pool_t *pool);
 
+/* Does OpenSSL let pkey verify signatures of this public-key algorithm at all? */
+bool tr_key_can_begin(EVP_PKEY *pkey, tr_alg_t alg);
+
 /* HS* algorithms whose hash is no longer than a secret of this many bytes (RFC 7518 3.2). */
 tr_alg_set_t tr_key_hmac_algs(apr_size_t secret_len);
 

@@ -14,15 +14,6 @@ static bool holds(tr_str_t text, const char *word)
     return text.len > 0 && memmem(text.data, text.len, word, strlen(word)) != NULL;
 }
 
-static EVP_PKEY *read_certificate(BIO *bio)
-{
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    EVP_PKEY *pkey = cert != NULL ? X509_get_pubkey(cert) : NULL;
-
-    X509_free(cert);
-    return pkey;
-}
-
 /* An encrypted PEM would make OpenSSL ask on the terminal. */
 static int no_password(char *buf, int size, int writing, void *baton)
 {
@@ -33,6 +24,24 @@ static int no_password(char *buf, int size, int writing, void *baton)
     return -1;
 }
 
+static EVP_PKEY *read_certificate(BIO *bio)
+{
+    X509 *cert = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+    EVP_PKEY *pkey = cert != NULL ? X509_get_pubkey(cert) : NULL;
+
+    X509_free(cert);
+    return pkey;
+}
+
+static bool starts_with_certificate(tr_str_t pem)
+{
+    static const char label[] = "-----BEGIN CERTIFICATE-----";
+    const char *first = pem.len > 0 ? memmem(pem.data, pem.len, "-----BEGIN ", 11) : NULL;
+
+    return first != NULL && (apr_size_t)(pem.data + pem.len - first) >= sizeof(label) - 1 &&
+           memcmp(first, label, sizeof(label) - 1) == 0;
+}
+
 static EVP_PKEY *read_pem(tr_str_t pem)
 {
     BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
@@ -40,8 +49,7 @@ static EVP_PKEY *read_pem(tr_str_t pem)
 
     ERR_set_mark();
     if (bio != NULL) {
-        pkey =
-            holds(pem, "-----BEGIN CERTIFICATE-----") ? read_certificate(bio) : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
+        pkey = starts_with_certificate(pem) ? read_certificate(bio) : PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL);
     }
     BIO_free(bio);
     ERR_pop_to_mark();

@@ -49,17 +49,29 @@ static int ecdsa_to_der(unsigned char der[MAX_DER_ECDSA_LEN], tr_str_t raw)
 }
 
 /* PSS: salt as long as the hash, MGF1 with the same hash (RFC 7518 3.5). */
-static bool set_up(EVP_MD_CTX *ctx, const tr_alg_info_t *info, const tr_key_t *key)
+static bool set_up(EVP_MD_CTX *ctx, const tr_alg_info_t *info, EVP_PKEY *pkey)
 {
     const EVP_MD *md = info->md != NULL ? info->md() : NULL;
     EVP_PKEY_CTX *pctx;
 
-    if (EVP_DigestVerifyInit(ctx, &pctx, md, NULL, key->pkey) != 1) {
+    if (EVP_DigestVerifyInit(ctx, &pctx, md, NULL, pkey) != 1) {
         return false;
     }
     return !info->pss ||
            (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
             EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(pctx, md) == 1);
+}
+
+bool tr_key_can_begin(EVP_PKEY *pkey, tr_alg_t alg)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool can;
+
+    ERR_set_mark();
+    can = ctx != NULL && set_up(ctx, tr_alg_info(alg), pkey);
+    ERR_pop_to_mark();
+    EVP_MD_CTX_free(ctx);
+    return can;
 }
 
 static apr_status_t verify_public(const tr_jws_t *jws, const tr_key_t *key)
@@ -81,7 +93,7 @@ static apr_status_t verify_public(const tr_jws_t *jws, const tr_key_t *key)
         }
     }
     ctx = EVP_MD_CTX_new();
-    if (ctx != NULL && set_up(ctx, info, key)) {
+    if (ctx != NULL && set_up(ctx, info, key->pkey)) {
         rv = EVP_DigestVerify(ctx, (const unsigned char *)sig.data, sig.len, (const unsigned char *)jws->signing_input.data,
                               jws->signing_input.len) == 1
                  ? APR_SUCCESS

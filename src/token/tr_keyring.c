@@ -18,6 +18,7 @@
 /* A change so soon before the reading may be followed by another with the same time stamp. */
 #define SETTLED apr_time_from_sec(2)
 #define DRAIN_POLL apr_time_from_msec(1)
+#define MAX_DRAIN_POLLS 5000
 
 typedef struct ring_t {
     tr_keys_t keys;
@@ -146,16 +147,23 @@ static ring_t *collect(const tr_keyring_t *from)
     return ring;
 }
 
-/* Readers see the keys of now when this returns, and nobody holds the ring of before. */
-static void replace(tr_keyring_t *ring)
+/*
+ * Readers see the keys of now when this returns. True: and nobody holds those of before. False: a reader stands still (a
+ * process that is ending in a signal handler); what it may hold is not freed then.
+ */
+static bool replace(tr_keyring_t *ring)
 {
     ring_t *old = atomic_exchange(&ring->current, collect(ring));
     unsigned int epoch = atomic_fetch_add(&ring->epoch, 1);
 
-    while (atomic_load(&ring->readers[epoch & 1]) != 0) {
+    for (int polls = 0; atomic_load(&ring->readers[epoch & 1]) != 0; polls++) {
+        if (polls == MAX_DRAIN_POLLS) {
+            return false;
+        }
         apr_sleep(DRAIN_POLL);
     }
     apr_pool_destroy(old->pool);
+    return true;
 }
 
 static apr_status_t release(void *baton)
@@ -184,7 +192,7 @@ tr_keyring_t *tr_keyring_make(apr_pool_t *pool)
 void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key)
 {
     APR_ARRAY_PUSH(ring->fixed, const tr_key_t *) = key;
-    replace(ring);
+    (void)replace(ring);
 }
 
 /*
@@ -230,7 +238,7 @@ apr_status_t tr_keyring_add_file(tr_keyring_t *ring, const char **why, const cha
         return rv;
     }
     APR_ARRAY_PUSH(ring->files, key_file_t *) = file;
-    replace(ring);
+    (void)replace(ring);
     return APR_SUCCESS;
 }
 
@@ -266,8 +274,9 @@ static void refresh_file(tr_keyring_t *ring, key_file_t *file, bool changed, tr_
     if (rv == APR_SUCCESS) {
         file->keys = keys;
         file->pool = pool;
-        replace(ring);
-        apr_pool_destroy(old);
+        if (replace(ring)) {
+            apr_pool_destroy(old);
+        }
     }
     if (rv == APR_SUCCESS || was_broken) {
         report(baton, file->path, file->keys->count, NULL);

@@ -31,7 +31,7 @@ def installed_jose():
         there.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(here / name, there)
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=there, check=True, capture_output=True)
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=there, check=True, capture_output=True, timeout=180)
     shutil.copy(here / "mint.js", there)
     return there
 
@@ -46,7 +46,7 @@ def jose_tokens(keys):
         jobs.append({"alg": alg, "kid": KEY_OF[alg], "key": fields(keys[KEY_OF[alg]], private=True), "claims": claims()})
     there = installed_jose()
     done = subprocess.run(["node", "mint.js"], cwd=there, input="\n".join(json.dumps(j) for j in jobs), capture_output=True,
-                          text=True, check=True)
+                          text=True, check=True, timeout=60)
     return {row["alg"]: row["token"] for row in map(json.loads, done.stdout.splitlines())}
 
 

@@ -40,6 +40,18 @@ class Installed:
 
     program = None
 
+    copy = None
+
+    @classmethod
+    def module(cls):
+        """The run's own copy of the module: a build that goes on beside it must not change what servers have mapped."""
+        if cls.copy is None:
+            folder = Path(tempfile.mkdtemp(prefix="tokrevoke-e2e-module-"))
+            folder.chmod(0o755)
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            cls.copy = Path(shutil.copy(MODULE, folder))
+        return cls.copy
+
     @classmethod
     def find(cls):
         if cls.program is None:
@@ -128,7 +140,7 @@ class Httpd:
         for name in MODULES + ((cgi,) if self.runs_scripts else ()) + tuple(self.extra_modules):
             text += load_line(name)
         if self.with_module:
-            text += f'LoadModule tokrevoke_module "{MODULE}"\n'
+            text += f'LoadModule tokrevoke_module "{Installed.module()}"\n'
         root = self.root
         text += f"""
 ServerRoot "{root}"

@@ -1,6 +1,8 @@
 """Key set files that change under a running server."""
 
 import os
+import signal
+import subprocess
 import time
 
 import pytest
@@ -197,3 +199,41 @@ def test_secrets_in_a_key_file_are_taken(site, mint, keys):
     set_keys(site, key_set({"kty": "oct", "kid": "oct", "k": b64(secret_bytes(keys["oct"]))}))
     becomes(site, mint("HS256"), 200)
     passes(site, mint("HS512", kid=None))
+
+
+def test_a_child_that_is_born_later_serves_with_the_keys_of_now(site, mint):
+    """The parent's keys are as old as its configuration: a new child reads what has changed before its first request."""
+    new = make("p256")
+    set_keys(site, key_set(fields(mint.keys["p256"], kid="p256")))
+    becomes(site, mint(), 200)
+    set_keys(site, key_set(fields(new, kid="new")))
+    old, token = mint(), mint(key=new, kid="new")
+    becomes(site, token, 200)
+    site.expect_log(r"AH00052|AH10392")
+    for pid in site.pids():
+        os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 20
+    answers = []
+    while len(answers) < 20:
+        try:
+            answers.append((site.bearer(PAGE, token).status, site.bearer(PAGE, old).status))
+        except (EOFError, OSError):  # nobody serves yet, or the child was on its way out
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert answers == [(200, 401)] * 20
+
+
+PSS = "openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_pss_keygen_md:{} -pkeyopt rsa_pss_keygen_mgf1_md:{} -pkeyopt rsa_pss_keygen_saltlen:{}"
+
+
+@pytest.mark.parametrize("md, mgf1, salt, good", [("sha256", "sha256", 32, True), ("sha512", "sha512", 64, True), ("sha256", "sha1", 32, False),
+                                                  ("sha256", "sha256", 64, False)])
+def test_a_pss_key_is_taken_when_an_algorithm_fits_its_restrictions(new_server, md, mgf1, salt, good):
+    """RFC 4055 3.1, RFC 7518 3.5; as the only key, so that nothing before it has loaded a digest."""
+    server = new_server()
+    private = subprocess.run(PSS.format(md, mgf1, salt).split(), capture_output=True, check=True).stdout
+    public = subprocess.run(["openssl", "pkey", "-pubout"], input=private, capture_output=True, check=True).stdout
+    server.write("conf/pss.pem", public)
+    status, said = server.configtest(issuer("https://pss.test/", "TokRevokePublicKey conf/pss.pem"))
+    assert (status == 0) == good, said
+    assert good or "hashes or salt" in said
