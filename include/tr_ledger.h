@@ -42,7 +42,7 @@ tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledg
 TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
                                             apr_time_t now);
 
-/* Reclaim what has expired, a slice per call, unless somebody is writing; cheap enough for once a second. As above for now. */
+/* Reclaim what has expired, a slice per call, unless somebody is writing; cheap enough for once a second. now: as above. */
 TR_MUST_CHECK apr_status_t tr_ledger_tidy(tr_ledger_t *ledger, apr_time_t now);
 
 #endif

@@ -28,7 +28,8 @@ def text(capacity=200000, *more):
 def site(new_server, keys):
     server = new_server()
     write_keys(server, keys)
-    return server.start(text())
+    yield server.start(text())
+    server.stop()
 
 
 def revoke_all(site, tokens):
@@ -146,7 +147,7 @@ def test_graceful_restarts_under_load_lose_nothing(site, mint):
 
 def test_killed_children_take_nothing_with_them(site, mint):
     """K1, K2, H13: whoever dies, wherever in its work, what was acknowledged holds and the rest go on."""
-    site.expect_log(KILLED)
+    site.expect_log(KILLED, always=True)
     rng = random.Random(7)
     with Load(site, mint) as load:
         for _ in range(15):
@@ -165,7 +166,7 @@ def test_killed_children_take_nothing_with_them(site, mint):
 
 
 def test_all_children_at_once_may_be_killed(site, mint):
-    site.expect_log(KILLED)
+    site.expect_log(KILLED, always=True)
     tokens = [mint() for _ in range(20)]
     revoke_all(site, tokens)
     for pid in site.pids():
