@@ -209,7 +209,7 @@ def test_a_child_that_is_born_later_serves_with_the_keys_of_now(site, mint):
     set_keys(site, key_set(fields(new, kid="new")))
     old, token = mint(), mint(key=new, kid="new")
     becomes(site, token, 200)
-    site.expect_log(r"AH00052|AH10392")
+    site.expect_log(r"AH00052|AH1039[23]", always=True)  # httpd tells of killed children when it comes to it
     for pid in site.pids():
         os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + 20
