@@ -1,6 +1,8 @@
 /* trh_revoke.c: SetHandler tokrevoke-revoke: HTTP around tr_revoke_answer. */
 #include "trh.h"
 
+#include <stdatomic.h>
+
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
@@ -8,6 +10,15 @@
 #include "tr_limits.h"
 
 #define ALLOW "POST, OPTIONS"
+
+/* Has this process said it in this second? Callers can ask as often as they like, and must not fill the log. */
+static bool is_said(void)
+{
+    static _Atomic int64_t last_s;
+    int64_t now_s = apr_time_sec(apr_time_now());
+
+    return atomic_exchange(&last_s, now_s) == now_s;
+}
 
 static void log_answer(request_rec *r, const tr_answer_t *answer)
 {
@@ -22,6 +33,9 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
     else if (tr_is_refusal(answer->verdict)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "nothing to revoke: token %s: %s", fingerprint,
                       tr_reason(answer->verdict)->word);
+    }
+    else if (is_said()) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: the table or its lock failed again", fingerprint);
     }
     else if (answer->verdict == APR_ENOSPC) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
