@@ -252,6 +252,19 @@ def test_without_issuers_nobody_is_trusted_and_nothing_breaks(new_server, mint):
     assert server.bearer("/p/app/ok.txt", mint()).status == 401
 
 
+def next_generation(server):
+    """
+    Restart gracefully, and wait until every child of before has gone: they may answer by the old configuration for a moment, and
+    mpm_event itself complains of requests that reach a child on its way out (AH03093).
+    """
+    before = set(server.pids())
+    server.graceful()
+    end = time.monotonic() + 20
+    while before & set(server.pids()):
+        assert time.monotonic() < end, "children of the generation before stay"
+        time.sleep(0.05)
+
+
 def test_issuers_may_come_and_go_with_graceful_restarts(new_server, keys, mint):
     """The table is made when it is first needed, and kept from then on."""
     from httpd import endpoint, protected
@@ -262,16 +275,11 @@ def test_issuers_may_come_and_go_with_graceful_restarts(new_server, keys, mint):
     token = mint()
     assert server.bearer("/p/app/ok.txt", token).status == 401
     server.reconfigure(common + issuer("https://idp.test/", SET))
-    server.graceful()
+    next_generation(server)
     assert server.bearer("/p/app/ok.txt", token).status == 200
     assert server.revoke(token).status == 200
     for text in (common, common + issuer("https://idp.test/", SET)):
         server.reconfigure(text)
-        server.graceful()
-        # Children of the generation before may answer for a moment; none of any generation lets the token in.
-        wanted = "revoked" if "TokRevokeIssuer" in text else "unknown_issuer"
-        end = time.monotonic() + 20
-        while (r := server.bearer("/p/app/ok.txt", token)).reason != wanted:
-            assert r.status == 401 and time.monotonic() < end, r
-            time.sleep(0.02)
+        next_generation(server)
+    r = server.bearer("/p/app/ok.txt", token)
     assert (r.status, r.reason) == (401, "revoked")
