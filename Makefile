@@ -66,18 +66,19 @@ COV_FLAGS   := $(if $(COV),--coverage -O0 -U_FORTIFY_SOURCE)
 STRICT := -Wall -Wextra -Wconversion $(if $(filter 1 true,$(WERROR)),-Werror)
 # Below -Wconversion: test programs are full of small literals.
 STRICT_TESTS := -Wall -Wextra $(if $(filter 1 true,$(WERROR)),-Werror)
-LANG_FLAGS   := -std=gnu11 -fPIC -pthread
+STATEDIR     ?= /var/lib/tokrevoke
+LANG_FLAGS   := -std=gnu11 -fPIC -pthread -DTR_STATE_DIR='"$(STATEDIR)"'
 
 BASE_FLAGS  = $(LANG_FLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_CFLAGS) $(COV_FLAGS) $(APXS_DEFS) -MMD -MP
-APR_FLAGS   = -isystem $(APR_INC)
-HTTPD_FLAGS = -isystem $(HTTPD_INC) $(APR_FLAGS) $(if $(filter-out $(APR_INC),$(APU_INC)),-isystem $(APU_INC))
+APR_FLAGS   = -isystem $(APR_INC) $(if $(filter-out $(APR_INC),$(APU_INC)),-isystem $(APU_INC))
+HTTPD_FLAGS = -isystem $(HTTPD_INC) $(APR_FLAGS)
 
 MODULE_LIBS := -ljansson -lcrypto
 TEST_LIBS    = $(MODULE_LIBS) $(shell $(APR_CONFIG) --link-ld 2>/dev/null) -laprutil-1 -lpthread
 
 # ---- sources -----------------------------------------------------------------------------------------------------
 
-ROOMS      := base jose table token gate ledger oauth
+ROOMS      := base jose table token store gate ledger oauth
 LIB_SRCS   := $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
 HTTPD_SRCS := mod_tokrevoke.c $(sort $(wildcard src/httpd/*.c))
 LIB_OBJS   := $(LIB_SRCS:%.c=$(B)/obj/%.o)
@@ -105,7 +106,7 @@ all: $(MODULE)
 $(B)/flags: FORCE
 	@tools/need '$(HTTPD_INC)' '$(APR_INC)' '$(CC)'
 	@mkdir -p $(B)
-	@printf '%s\n' '$(CC) $(BASE_FLAGS) $(STRICT) $(LDFLAGS)' > $@.new
+	@printf '%s\n' "$(CC) $(subst ",,$(BASE_FLAGS)) $(STRICT) $(LDFLAGS)" > $@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 .PHONY: FORCE
 FORCE:
@@ -200,6 +201,18 @@ e2e: $(MODULE) node
 	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
 
+# Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
+CRASH_ROUNDS ?= 25
+SOAK_ROUNDS  ?= 1200
+.PHONY: crash soak
+crash: $(MODULE) node
+	@echo "== crash: mpm_$(MPM), $(MODULE)"
+	TR_CRASH_ROUNDS=$(CRASH_ROUNDS) TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_NODE=$(abspath $(NODE_DIR)) \
+	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
+	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
+soak:
+	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
 ASAN  := $(MAKE) --no-print-directory B=build/asan SAN=address,undefined
@@ -258,10 +271,20 @@ tidy:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --library=posix \
 	  --suppress=missingIncludeSystem -Iinclude mod_tokrevoke.c src
 
-.PHONY: bench
-bench: $(MODULE)
+# Fills a database for the measurements as the module would have.
+FILL_STORE := $(B)/bench/fill_store
+$(FILL_STORE): bench/fill_store.c $(LIB)
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(LIB) $(TEST_LIBS)
+
+.PHONY: bench bench-requests bench-revocations
+bench: bench-requests bench-revocations
+bench-requests: $(MODULE)
 	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
 	@TR_MODULE=$(abspath $(MODULE)) bench/run
+bench-revocations: $(MODULE) $(FILL_STORE)
+	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
+	@TR_MODULE=$(abspath $(MODULE)) bench/revocations
 
 # ---- the two commands --------------------------------------------------------------------------------------------
 
@@ -304,6 +327,8 @@ test-all:
 	@$(AGAIN) WERROR=1 e2e MPM=worker
 	$(call STAMP,end to end: prefork)
 	@$(AGAIN) WERROR=1 e2e MPM=prefork
+	$(call STAMP,crashes and faults)
+	@$(AGAIN) WERROR=1 crash MPM=event
 	$(call STAMP,unit tests and end to end under the address and undefined behaviour sanitizers)
 	@$(AGAIN) WERROR=1 asan
 	$(call STAMP,every part of make test passed)
@@ -315,7 +340,6 @@ deps:
 # ---- install -----------------------------------------------------------------------------------------------------
 
 DESTDIR  ?=
-STATEDIR ?= /var/lib/tokrevoke
 # Debian reads nothing from mods-available until a2enmod links it; elsewhere extra/ is read only when included by hand.
 CONFDIR  ?= $(if $(wildcard $(SYSCONFDIR)/conf-available $(SYSCONFDIR)/mods-available),$(SYSCONFDIR)/mods-available,$(SYSCONFDIR)/extra)
 HTTPD_USER ?= $(shell tools/httpd-user)
@@ -324,7 +348,7 @@ HTTPD_USER ?= $(shell tools/httpd-user)
 install: $(MODULE)
 	install -d '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(CONFDIR)' '$(DESTDIR)$(STATEDIR)'
 	$(APXS) -S LIBEXECDIR='$(DESTDIR)$(LIBEXECDIR)' -i -n tokrevoke $(B)/mod_tokrevoke.la
-	tools/install-conf '$(LIBEXECDIR)' '$(DESTDIR)$(CONFDIR)'
+	tools/install-conf '$(LIBEXECDIR)' '$(DESTDIR)$(CONFDIR)' '$(STATEDIR)'
 	chmod 750 '$(DESTDIR)$(STATEDIR)'
 	@tools/own-state-dir '$(DESTDIR)$(STATEDIR)' '$(HTTPD_USER)'
 	@echo "Installed. Nothing is enabled yet: on Debian run 'a2enmod tokrevoke', elsewhere include $(CONFDIR)/tokrevoke.load."
@@ -352,13 +376,15 @@ help:
 #H make unit                unit tests
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
 #H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, TESTS=, PYTEST_FLAGS=)
+#H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, MPM=)
+#H make soak                the same for hours: every system call, every offset (SOAK_ROUNDS=)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds
 #H make cov                 line coverage of unit and end-to-end tests
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
-#H make bench               requests/s and CPU per request beside the same httpd without the module (needs wrk)
+#H make bench               what checking a request and storing a revocation cost, beside the same without (needs wrk)
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
 #H make uninstall           remove the module and its .load file

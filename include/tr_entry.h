@@ -30,6 +30,13 @@ typedef struct tr_entry_t {
     int64_t expires_s;        /* seconds since 1970: until when the entry must be kept; TR_FOREVER = always */
 } tr_entry_t;
 
+/* What a store remembers of a revocation beside the entry. Views; any may be empty. */
+typedef struct tr_circumstances_t {
+    tr_str_t actor;          /* the authenticated user or client that asked */
+    tr_str_t client_address; /* where the request came from */
+    tr_str_t reason;         /* free text of the caller */
+} tr_circumstances_t;
+
 /* What the table knows an entry by. */
 typedef struct tr_mark_t {
     uint64_t h[2];

@@ -13,8 +13,12 @@
 /* What one (virtual) server checks tokens against. Plain data, read only. */
 typedef struct tr_gate_t {
     tr_issuers_t *issuers;
-    const tr_table_t *table; /* NULL: revocation can't be known, and nobody passes */
+    const tr_table_t *table;   /* NULL: revocation can't be known, and nobody passes */
+    bool (*is_informed)(void); /* does the table know of what others revoked? No: nobody passes. NULL: yes */
 } tr_gate_t;
+
+/* The table has not heard from its store for too long. */
+#define TR_GATE_UNINFORMED APR_TIMEUP
 
 /* A token that passed. In the pool of the call. */
 typedef struct tr_identity_t {
@@ -24,8 +28,8 @@ typedef struct tr_identity_t {
 
 /*
  * All the checks, revocation last. text must live as long as the identity. now: microseconds since 1970. Returns
- * APR_SUCCESS, one of the refusals of tr_reason.h (out is then undefined), or a failure, which must be answered like
- * "cannot know" (503).
+ * APR_SUCCESS, one of the refusals of tr_reason.h (out is then undefined, but for TR_REVOKED it holds the token), or a
+ * failure, which must be answered like "cannot know" (503).
  */
 TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim,
                                          apr_time_t now, apr_pool_t *pool);

@@ -10,13 +10,6 @@
 #include "tr_entry.h"
 #include "tr_table.h"
 
-/* What a store remembers of a revocation beside the entry. Views; any may be empty. */
-typedef struct tr_circumstances_t {
-    tr_str_t actor;          /* the authenticated user or client that asked */
-    tr_str_t client_address; /* where the request came from */
-    tr_str_t reason;         /* free text of the caller */
-} tr_circumstances_t;
-
 /*
  * Make e durable. Called after e is in force and without the writer lock. Returns APR_SUCCESS only when e is on disk;
  * anything else makes tr_ledger_revoke fail with the same status, and the caller is told that the revocation does not
@@ -34,13 +27,26 @@ tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledg
                             apr_pool_t *pool);
 
 /*
- * Put e in force, then make it durable. now: microseconds since 1970, from a clock that never ran ahead. Blocks for
- * other writers and for the store, never for readers. Returns APR_SUCCESS: in force in every process, and durable where
- * there is a store; APR_ENOSPC: table full; another status: the lock or the store failed. After a failure e may be in
- * force or not.
+ * Write to this table, too: processes of an earlier generation still read it. Same lock. What does not fit into it makes
+ * on_full(baton) be called, so that nobody goes on trusting it. At most TR_LEDGER_ALSO tables.
+ */
+#define TR_LEDGER_ALSO 2
+void tr_ledger_also(tr_ledger_t *ledger, tr_table_t *table, void (*on_full)(void *baton), void *baton);
+
+/*
+ * Put e in force, then make it durable, unless an entry at least as strict is both. now: microseconds since 1970, from a
+ * clock that never ran ahead. Blocks for other writers and for the store, never for readers. Returns APR_SUCCESS: in
+ * force in every process, and durable where there is a store; APR_ENOSPC: table full; another status: the lock or the
+ * store failed. After a failure e may be in force or not.
  */
 TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
                                             apr_time_t now);
+
+/*
+ * Put in force what the store says. durable: it is known to be synced to disk. now: as above. Returns APR_SUCCESS,
+ * APR_ENOSPC when the table is full, or what the lock failed with; then some entries may be in force and some not.
+ */
+TR_MUST_CHECK apr_status_t tr_ledger_learn(tr_ledger_t *ledger, const tr_entry_t *entries, int n, bool durable, apr_time_t now);
 
 /* Reclaim what has expired, a slice per call, unless somebody is writing; cheap enough for once a second. now: as above. */
 TR_MUST_CHECK apr_status_t tr_ledger_tidy(tr_ledger_t *ledger, apr_time_t now);

@@ -29,10 +29,12 @@ typedef struct tr_table_stats_t {
 apr_size_t tr_table_size(uint32_t capacity);
 
 /*
- * Lay out an empty table at base: size bytes, all zero, aligned to 64. Only before any other process can see it.
- * Returns APR_SUCCESS, APR_EINVAL for a size too small, APR_EGENERAL when there are no random bits for the key.
+ * Lay out an empty table at base: size bytes, all zero, aligned to 64. Only before any other process can see it. previous
+ * (may be NULL): a table whose entries tr_table_copy_locked shall be able to take over. Returns APR_SUCCESS, APR_EINVAL
+ * for a size too small, APR_EGENERAL when there are no random bits for the key.
  */
-TR_MUST_CHECK apr_status_t tr_table_create(tr_table_t **out, void *base, apr_size_t size, uint32_t capacity, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_table_create(tr_table_t **out, void *base, apr_size_t size, uint32_t capacity,
+                                           const tr_table_t *previous, apr_pool_t *pool);
 
 /*
  * A handle on a table that was laid out before. Returns APR_SUCCESS, or APR_EINVAL when base is no table of this
@@ -66,6 +68,24 @@ void tr_table_end_locked(tr_table_t *table);
  * live entry is never pushed out.
  */
 TR_MUST_CHECK apr_status_t tr_table_insert_locked(tr_table_t *table, const tr_entry_t *e, int64_t now_s);
+
+/* The same for n entries, which are on disk already where durable says so. Ends at the first that finds no place. */
+TR_MUST_CHECK apr_status_t tr_table_insert_many_locked(tr_table_t *table, const tr_entry_t *entries, int n, bool durable,
+                                                       int64_t now_s);
+
+/*
+ * Insert what lives in from, the previous table of tr_table_create. Nobody may be writing to either. Nothing counts as
+ * durable in to. Returns APR_SUCCESS, or APR_ENOSPC when to is full.
+ */
+TR_MUST_CHECK apr_status_t tr_table_copy_locked(tr_table_t *to, const tr_table_t *from, int64_t now_s);
+
+/*
+ * Whether an entry is known to be on disk is remembered beside it, so that revoking twice does not write twice. set, which
+ * needs no lock: e as it stands was stored. is: an entry at least as strict as e is in force and was stored. Lengthening an
+ * entry, giving its place to another, or the death of a writer makes it unknown again.
+ */
+void tr_table_set_durable(tr_table_t *table, const tr_entry_t *e);
+bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e);
 
 /* Reclaim expired entries among the next max_slots places (0 = all of them), continuing where the last call ended. */
 void tr_table_sweep_locked(tr_table_t *table, int64_t now_s, uint32_t max_slots);

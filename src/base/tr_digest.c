@@ -18,6 +18,11 @@ apr_status_t tr_random(void *out, apr_size_t len)
     return RAND_bytes(out, (int)len) == 1 ? APR_SUCCESS : APR_EGENERAL;
 }
 
+void tr_leave_openssl(void)
+{
+    OPENSSL_thread_stop();
+}
+
 void tr_wipe(void *secret, apr_size_t len)
 {
     OPENSSL_cleanse(secret, len);

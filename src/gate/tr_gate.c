@@ -74,8 +74,10 @@ static apr_status_t check_revocation(const tr_token_t *token, const tr_gate_t *g
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    return tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value)) ? TR_REVOKED
-                                                                                                           : APR_SUCCESS;
+    if (tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value))) {
+        return TR_REVOKED;
+    }
+    return gate->is_informed == NULL || gate->is_informed() ? APR_SUCCESS : TR_GATE_UNINFORMED;
 }
 
 apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,

@@ -14,6 +14,7 @@
 #include "tr_ledger.h"
 #include "tr_oauth.h"
 #include "tr_reason.h"
+#include "tr_store.h"
 
 extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokrevoke_module;
 
@@ -43,8 +44,10 @@ typedef struct trh_server_t {
     const ap_directive_t *use_directive; /* the TokRevokeTokenUse that was read last */
     uint32_t capacity;                   /* 0: not given */
     int64_t retain_s;
-    bool has_database; /* TokRevokeDatabase none was given */
-    tr_gate_t gate;    /* made when the configuration is complete */
+    int64_t max_staleness_s;
+    bool has_database;       /* TokRevokeDatabase was given */
+    tr_store_place_t *place; /* what it said; NULL: none */
+    tr_gate_t gate;          /* made when the configuration is complete */
 } trh_server_t;
 
 /* Of a directory or Location. */
@@ -93,6 +96,7 @@ const char *trh_set_max_lifetime(cmd_parms *cmd, void *dir, const char *duration
 const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number);
 const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database);
 const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_max_staleness(cmd_parms *cmd, void *dir, const char *duration);
 const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration);
 const char *trh_set_token_from(cmd_parms *cmd, void *dir, const char *source);
 const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim);
@@ -108,6 +112,15 @@ void trh_child_init(apr_pool_t *pchild, server_rec *s);
 
 /* This process' ledger; NULL when there is no table. */
 tr_ledger_t *trh_ledger(void);
+
+/* This process' store; NULL when revocations are kept in memory only. */
+tr_store_t *trh_store(void);
+
+/*
+ * A revoked token was shown: count it, and say so in the log, at most once a minute for each token. identity: whose it
+ * is.
+ */
+void trh_note_presented(request_rec *r, tr_str_t token, tr_str_t subject);
 
 /* Seconds that an entry must outlive its token's exp: the largest skew of all issuers, and TokRevokeRetain. */
 int64_t trh_keep_s(void);

@@ -110,6 +110,11 @@ static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
 
 static void log_refusal(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
 {
+    /* All requests get this answer then; the cause was logged once. */
+    if (rv == TR_GATE_UNINFORMED) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not let in: the store has not been read for TokRevokeMaxStaleness");
+        return;
+    }
     if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       "TR001: the token could not be checked (OpenSSL, memory or the table failed), so it was not let in");

@@ -5,6 +5,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <http_main.h>
 
 #include "tr_limits.h"
 
@@ -17,6 +18,7 @@ void *trh_server_create(apr_pool_t *pool, server_rec *s)
     (void)s;
     conf->issuers = apr_hash_make(pool);
     conf->retain_s = TRH_UNSET;
+    conf->max_staleness_s = TRH_UNSET;
     return conf;
 }
 
@@ -140,19 +142,43 @@ const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
 const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    trh_server_t *server = trh_server_of(cmd);
+    const char *why;
 
     (void)dir;
     if (err != NULL) {
         return err;
     }
-    if (strcasecmp(database, "none") != 0) {
-        return apr_psprintf(cmd->pool,
-                            "TokRevokeDatabase: this build cannot store revocations yet, so \"%s\" cannot be used; write "
-                            "\"TokRevokeDatabase none\" to keep them in memory until httpd stops",
-                            database);
+    server->has_database = true;
+    server->place = NULL;
+    if (strcasecmp(database, "none") == 0) {
+        return NULL;
     }
-    trh_server_of(cmd)->has_database = true;
+    server->place = apr_pcalloc(cmd->pool, sizeof(*server->place));
+    if (tr_store_parse(server->place, &why, database, ap_server_root, cmd->pool) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "TokRevokeDatabase: %s", why);
+    }
     return NULL;
+}
+
+/* 2 s: following polls several times a second, and a busy machine may miss a few. */
+const char *trh_set_max_staleness(cmd_parms *cmd, void *dir, const char *duration)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    int64_t *out_s = &trh_server_of(cmd)->max_staleness_s;
+
+    (void)dir;
+    if (err == NULL && strcasecmp(duration, "unlimited") == 0) {
+        *out_s = 0;
+        return NULL;
+    }
+    if (err == NULL) {
+        err = trh_parse_duration(out_s, duration, cmd->pool);
+    }
+    if (err == NULL && *out_s < 2) {
+        err = "it must be at least 2s, or unlimited";
+    }
+    return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
 }
 
 const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)

@@ -1,55 +1,66 @@
 /*
- * trh_life.c: from reading the configuration to the children's background work.
- *
- * The segment and the lock belong to the parent process, not to one reading of the configuration: they stay where they
- * are over graceful and hard restarts, although this module is unloaded and loaded again in between. Nothing in them
- * points into the module.
+ * trh_life.c: from reading the configuration to the children's background work. trh_shared.c has the table that outlives
+ * both.
  */
-#include "trh.h"
+#include "trh_shared.h"
 
 #include <stdatomic.h>
 #include <time.h>
 
-#include <apr_global_mutex.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <mod_watchdog.h>
 #include <util_mutex.h>
 
-#define MUTEX_TYPE "tokrevoke"
-#define SHARED_KEY "mod_tokrevoke: shared table, layout 1" /* a new layout of anything shared needs a new key */
-#define WATCHDOG_NAME "_tokrevoke_"
-#define WATCHDOG_INTERVAL apr_time_from_sec(1)
+#include "tr_digest.h"
+
+#define KEYS_WATCHDOG "_tokrevoke_"
+#define KEYS_INTERVAL apr_time_from_sec(1)
+#define STORE_WATCHDOG "_tokrevoke_store_"
+#define STORE_INTERVAL apr_time_from_msec(200)
+#define TICK_POLL apr_time_from_msec(1)
+#define MAX_TICK_POLLS 2000
 #define DEFAULT_CAPACITY 1000000
-#define ALIGNMENT 64
+#define DEFAULT_DATABASE "sqlite3:" TR_STATE_DIR "/tokrevoke.db"
+#define DEFAULT_STALENESS_S 60
 
 #ifndef CLOCK_BOOTTIME /* Linux; elsewhere the time that the machine sleeps is not counted */
 #define CLOCK_BOOTTIME CLOCK_MONOTONIC
 #endif
 
-/* Lives as long as the parent process. */
-typedef struct shared_t {
-    apr_shm_t *shm;
-    apr_global_mutex_t *mutex;
-    void *base;
-    apr_size_t size;
-    apr_time_t wall; /* both clocks when the table was made */
-    apr_time_t passed;
-} shared_t;
-
 /* This process'; set before requests are accepted, read only afterwards. */
 static struct {
-    shared_t *shared;
+    trh_locks_t *locks;
+    trh_shared_t *shared;
     tr_table_t *table;
     tr_ledger_t *ledger;
+    tr_store_t *store;           /* NULL: memory only */
     apr_array_header_t *issuers; /* tr_issuer_t *, each once */
     int64_t keep_s;
+    apr_time_t max_staleness; /* 0: any */
 } process;
+
+/*
+ * mod_watchdog begins its threads before our child_init has ended, and lets a tick that is under way go on while the child
+ * ends. Neither may meet: so ticks do nothing before, and whoever ends waits for them.
+ */
+enum { STARTING, RUNNING, LEAVING };
+static _Atomic int stage = STARTING;
+static _Atomic int ticking;
 
 tr_ledger_t *trh_ledger(void)
 {
     return process.ledger;
+}
+
+tr_store_t *trh_store(void)
+{
+    return process.store;
+}
+
+trh_watch_t *trh_watch(void)
+{
+    return process.shared != NULL ? process.shared->watch : NULL;
 }
 
 int64_t trh_keep_s(void)
@@ -57,8 +68,7 @@ int64_t trh_keep_s(void)
     return process.keep_s;
 }
 
-/* Time that passes even while the machine sleeps, and that nobody can set. */
-static apr_time_t steady_clock(void)
+apr_time_t trh_steady_clock(void)
 {
     struct timespec t;
 
@@ -69,9 +79,21 @@ static apr_time_t steady_clock(void)
 apr_time_t trh_clean_now(void)
 {
     apr_time_t wall = apr_time_now();
-    apr_time_t steady = process.shared != NULL ? process.shared->wall + (steady_clock() - process.shared->passed) : wall;
+    apr_time_t steady = process.locks != NULL ? process.locks->wall + (trh_steady_clock() - process.locks->passed) : wall;
 
     return wall < steady ? wall : steady;
+}
+
+/* Does the table know what others stored, up to TokRevokeMaxStaleness ago? */
+static bool trh_is_informed(void)
+{
+    const trh_watch_t *watch = process.shared->watch;
+
+    if (atomic_load_explicit(&watch->incomplete, memory_order_relaxed) != 0) {
+        return false;
+    }
+    return process.shared->place == NULL || process.max_staleness == 0 ||
+           trh_steady_clock() - atomic_load_explicit(&watch->followed_at, memory_order_relaxed) <= process.max_staleness;
 }
 
 /* ---- the parent -------------------------------------------------------------------------------------------- */
@@ -80,81 +102,39 @@ int trh_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     (void)plog;
     (void)ptemp;
-    return ap_mutex_register(pconf, MUTEX_TYPE, NULL, APR_LOCK_DEFAULT, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return trh_register_locks(pconf);
 }
 
-static apr_status_t make_mutex(shared_t *shared, server_rec *s)
+/* What TokRevokeDatabase says, or its default. *place NULL: none. */
+static apr_status_t find_place(const tr_store_place_t **place, const trh_server_t *server, apr_pool_t *pconf, server_rec *s)
 {
-    apr_pool_t *pool = s->process->pool;
-    apr_status_t rv = ap_global_mutex_create(&shared->mutex, NULL, MUTEX_TYPE, NULL, s, pool, 0);
+    tr_store_place_t *by_default = apr_pcalloc(pconf, sizeof(*by_default));
+    const char *why;
 
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR004: the lock for revocations could not be made; see the directive Mutex");
-        return rv;
+    *place = server->place;
+    if (server->has_database) {
+        return APR_SUCCESS;
     }
-    if (strcmp(apr_global_mutex_name(shared->mutex), "posixsem") == 0) {
-        ap_log_error(
-            APLOG_MARK, APLOG_CRIT, 0, s,
-            "TR005: Mutex posixsem cannot be used for tokrevoke: it stays locked for ever when its holder is killed; write "
-            "\"Mutex pthread tokrevoke\", or fcntl, flock or sysvsem");
+    *place = by_default;
+    if (tr_store_parse(by_default, &why, DEFAULT_DATABASE, "/", pconf) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "TR024: the default of TokRevokeDatabase, " DEFAULT_DATABASE ": %s", why);
         return APR_EINVAL;
     }
     return APR_SUCCESS;
 }
 
-static apr_status_t make_segment(shared_t *shared, uint32_t capacity, server_rec *s)
+static apr_status_t open_table(const trh_server_t *server, apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
-    tr_table_t *table;
-    char *usable;
-    apr_status_t rv;
+    uint32_t capacity = server->capacity != 0 ? server->capacity : DEFAULT_CAPACITY;
+    const tr_store_place_t *place;
+    apr_status_t rv = trh_find_locks(&process.locks, s);
 
-    shared->size = tr_table_size(capacity);
-    rv = apr_shm_create(&shared->shm, shared->size + ALIGNMENT, NULL, s->process->pool);
     if (rv == APR_SUCCESS) {
-        usable = apr_shm_baseaddr_get(shared->shm);
-        shared->base = usable + (ALIGNMENT - (uintptr_t)usable % ALIGNMENT);
-        rv = tr_table_create(&table, shared->base, shared->size, capacity, s->process->pool);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "TR006: %" APR_SIZE_T_FMT
-                     " bytes of shared memory for %u revocations could not be allocated; lower TokRevokeCapacity",
-                     shared->size, capacity);
-    }
-    return rv;
-}
-
-/* What an earlier reading of the configuration left, or a new segment and lock. */
-static apr_status_t find_shared(shared_t **out, uint32_t capacity, server_rec *s)
-{
-    apr_pool_t *pool = s->process->pool;
-    shared_t *shared;
-    void *found;
-    apr_status_t rv;
-
-    apr_pool_userdata_get(&found, SHARED_KEY, pool);
-    if (found != NULL) {
-        *out = found;
-        return APR_SUCCESS;
-    }
-    shared = apr_pcalloc(pool, sizeof(*shared));
-    shared->wall = apr_time_now();
-    shared->passed = steady_clock();
-    rv = make_mutex(shared, s);
-    if (rv == APR_SUCCESS) {
-        rv = make_segment(shared, capacity, s);
+        rv = find_place(&place, server, pconf, s);
     }
     if (rv == APR_SUCCESS) {
-        rv = apr_pool_userdata_set(shared, SHARED_KEY, apr_pool_cleanup_null, pool);
+        rv = trh_find_shared(&process.shared, process.locks, place, capacity, ptemp, s);
     }
-    *out = shared;
-    return rv;
-}
-
-static apr_status_t open_table(uint32_t capacity, apr_pool_t *pconf, server_rec *s)
-{
-    apr_status_t rv = find_shared(&process.shared, capacity, s);
-
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -163,13 +143,11 @@ static apr_status_t open_table(uint32_t capacity, apr_pool_t *pconf, server_rec 
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR007: the shared table of revocations is damaged; stop and start httpd");
         return rv;
     }
-    if (tr_table_capacity(process.table) != capacity) {
+    if (place == NULL) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "TR008: TokRevokeCapacity %u takes effect when httpd is stopped and started; until then the table for %u "
-                     "revocations stays, because with no database its content would be lost",
-                     capacity, tr_table_capacity(process.table));
+                     "TR014: revocations are kept in memory only: they are lost when httpd is stopped (a restart, graceful or "
+                     "not, keeps them)");
     }
-    process.ledger = tr_ledger_make(process.table, process.shared->mutex, NULL, NULL, pconf);
     return APR_SUCCESS;
 }
 
@@ -214,6 +192,7 @@ static void open_gates(server_rec *s)
 
         server->gate.issuers = server->issuers;
         server->gate.table = process.table;
+        server->gate.is_informed = trh_is_informed;
     }
 }
 
@@ -254,27 +233,70 @@ static void tidy(server_rec *s)
 
 static void refresh_keys(server_rec *s)
 {
-    for (int i = 0; i < process.issuers->nelts; i++) {
+    for (int i = 0; i < process.issuers->nelts && atomic_load(&stage) != LEAVING; i++) {
         tr_keyring_refresh(APR_ARRAY_IDX(process.issuers, i, tr_issuer_t *)->keyring, apr_time_now(), report_key_file, s);
     }
 }
 
-static apr_status_t tick(int state, void *baton, apr_pool_t *pool)
+/* May this tick run? Whoever hears yes must end_tick. */
+static bool begin_tick(int state)
+{
+    if (state != AP_WATCHDOG_STATE_RUNNING) {
+        return false;
+    }
+    atomic_fetch_add(&ticking, 1);
+    if (atomic_load(&stage) == RUNNING) {
+        return true;
+    }
+    atomic_fetch_sub(&ticking, 1);
+    return false;
+}
+
+/* The thread may end after OpenSSL has, in exit(). */
+static void end_tick(void)
+{
+    tr_leave_openssl();
+    atomic_fetch_sub(&ticking, 1);
+}
+
+/* Each child follows its keys by itself, and one follows the store for all. */
+static apr_status_t keys_tick(int state, void *baton, apr_pool_t *pool)
 {
     server_rec *s = baton;
 
     (void)pool;
-    if (state != AP_WATCHDOG_STATE_RUNNING) {
+    if (!begin_tick(state)) {
         return APR_SUCCESS;
     }
     refresh_keys(s);
-    if (process.ledger != NULL) {
+    if (process.ledger != NULL && atomic_load(&stage) == RUNNING) {
         tidy(s);
     }
+    end_tick();
     return APR_SUCCESS;
 }
 
-static apr_status_t start_watchdog(apr_pool_t *pconf, server_rec *s)
+static apr_status_t store_tick(int state, void *baton, apr_pool_t *pool)
+{
+    if (process.store == NULL) {
+        return APR_SUCCESS;
+    }
+    if (state == AP_WATCHDOG_STATE_STOPPING) {
+        trh_stop_following(process.shared);
+        return APR_SUCCESS;
+    }
+    if (!begin_tick(state)) {
+        return APR_SUCCESS;
+    }
+    if (process.ledger != NULL) {
+        trh_follow(process.shared, process.store, process.ledger, baton, pool);
+    }
+    end_tick();
+    return APR_SUCCESS;
+}
+
+static apr_status_t start_watchdog(const char *name, apr_interval_time_t interval, ap_watchdog_callback_fn_t *callback,
+                                   apr_pool_t *pconf, server_rec *s)
 {
     APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get_instance = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
     APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
@@ -282,14 +304,14 @@ static apr_status_t start_watchdog(apr_pool_t *pconf, server_rec *s)
     apr_status_t rv = APR_ENOTIMPL;
 
     if (get_instance != NULL && add != NULL) {
-        rv = get_instance(&watchdog, WATCHDOG_NAME, 0, 0, pconf);
+        rv = get_instance(&watchdog, name, 0, 0, pconf);
         if (rv == APR_SUCCESS) {
-            rv = add(watchdog, WATCHDOG_INTERVAL, s, tick);
+            rv = add(watchdog, interval, s, callback);
         }
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "TR013: mod_watchdog is needed to notice changed keys: load it with LoadModule");
+                     "TR013: mod_watchdog is needed to notice changed keys and revocations: load it with LoadModule");
     }
     return rv;
 }
@@ -306,48 +328,120 @@ static bool any_issuer(server_rec *s)
     return false;
 }
 
+static apr_status_t start(const trh_server_t *server, apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
+{
+    apr_status_t rv = open_table(server, pconf, ptemp, s);
+
+    if (rv == APR_SUCCESS) {
+        rv = start_watchdog(KEYS_WATCHDOG, KEYS_INTERVAL, keys_tick, pconf, s);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = start_watchdog(STORE_WATCHDOG, STORE_INTERVAL, store_tick, pconf, s);
+    }
+    return rv;
+}
+
 int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     const trh_server_t *server = trh_server(s);
 
     (void)plog;
-    (void)ptemp;
     /* httpd reads everything twice at start; the first time must leave no trace. */
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
     memset(&process, 0, sizeof(process));
+    process.max_staleness =
+        apr_time_from_sec(server->max_staleness_s != TRH_UNSET ? server->max_staleness_s : DEFAULT_STALENESS_S);
     collect_issuers(pconf, s);
-    if (any_issuer(s)) {
-        if (open_table(server->capacity != 0 ? server->capacity : DEFAULT_CAPACITY, pconf, s) != APR_SUCCESS ||
-            start_watchdog(pconf, s) != APR_SUCCESS) {
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, 0, s,
-            "TR014: revocations are kept in memory only: they are lost when httpd is stopped (a restart, graceful or not, "
-            "keeps them)%s",
-            server->has_database ? "" : "; write \"TokRevokeDatabase none\" to say that this is meant");
+    if (any_issuer(s) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
     open_gates(s);
     return OK;
 }
 
+/* ---- children ---------------------------------------------------------------------------------------------- */
+
+static apr_status_t append(void *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+{
+    return tr_store_append(store, e, c, now);
+}
+
+/* Somebody of an earlier generation would not see a revocation: he must see that he does not. */
+static void mark_incomplete(void *watch)
+{
+    atomic_store(&((trh_watch_t *)watch)->incomplete, 1);
+}
+
+static void write_earlier_tables(tr_ledger_t *ledger, apr_pool_t *pool)
+{
+    trh_shared_t *shared = process.shared->previous;
+
+    for (int i = 0; i < TR_LEDGER_ALSO && shared != NULL; i++, shared = shared->previous) {
+        tr_table_t *table;
+
+        if (tr_table_attach(&table, shared->base, shared->size, pool) == APR_SUCCESS) {
+            tr_ledger_also(ledger, table, mark_incomplete, shared->watch);
+        }
+    }
+}
+
+static apr_status_t open_lock(apr_global_mutex_t **mutex, apr_pool_t *pool, server_rec *s)
+{
+    apr_status_t rv = apr_global_mutex_child_init(mutex, apr_global_mutex_lockfile(*mutex), pool);
+
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "TR015: this child cannot open the locks for revocations, so it cannot revoke; see the directive Mutex");
+    }
+    return rv;
+}
+
+/* Before exit() takes away what apr-util's drivers and the ticks stand on. */
+static apr_status_t leave(void *main_server)
+{
+    server_rec *s = main_server;
+
+    atomic_store(&stage, LEAVING);
+    for (int polls = 0; atomic_load(&ticking) > 0 && polls < MAX_TICK_POLLS; polls++) {
+        apr_sleep(TICK_POLL);
+    }
+    if (process.store != NULL && tr_store_stop(process.store) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "TR026: a child ends with revocations that could not be stored; they are in force until httpd stops");
+    }
+    return APR_SUCCESS;
+}
+
+static void open_ledger(apr_pool_t *pchild, server_rec *s)
+{
+    apr_pool_t *pool;
+
+    /* exit() destroys httpd's pools while threads still serve; what they write with must last. */
+    if (apr_pool_create_unmanaged_ex(&pool, NULL, NULL) != APR_SUCCESS) {
+        pool = pchild;
+    }
+    if (open_lock(&process.locks->table, pool, s) != APR_SUCCESS || open_lock(&process.locks->store, pool, s) != APR_SUCCESS) {
+        return;
+    }
+    if (process.shared->place != NULL) {
+        process.store = tr_store_open(process.shared->place, process.shared->id,
+                                      process.shared->place->path != NULL ? process.locks->store : NULL);
+    }
+    process.ledger =
+        tr_ledger_make(process.table, process.locks->table, process.store != NULL ? append : NULL, process.store, pool);
+    write_earlier_tables(process.ledger, pool);
+}
+
 void trh_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    apr_status_t rv;
-
     if (process.shared == NULL) {
         return;
     }
     /* The parent's keys are as old as its configuration; a child that is born later must not serve with them. */
     refresh_keys(s);
-    rv = apr_global_mutex_child_init(&process.shared->mutex, apr_global_mutex_lockfile(process.shared->mutex), pchild);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "TR015: this child cannot open the lock for revocations, so it cannot revoke; see the directive Mutex");
-        process.ledger = NULL;
-        return;
-    }
-    process.ledger = tr_ledger_make(process.table, process.shared->mutex, NULL, NULL, pchild);
+    open_ledger(pchild, s);
+    apr_pool_pre_cleanup_register(pchild, s, leave);
+    atomic_store(&stage, RUNNING);
 }

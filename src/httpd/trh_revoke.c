@@ -35,12 +35,18 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
                       tr_reason(answer->verdict)->word);
     }
     else if (is_said()) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: the table or its lock failed again", fingerprint);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: the table, its lock or the store failed again",
+                      fingerprint);
+    }
+    else if (answer->verdict == TR_STORE_FAILED) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "TR025: token %s is refused from now on, but that could not be stored and may not outlive httpd: %s",
+                      fingerprint, trh_store() != NULL ? tr_store_error(trh_store(), r->pool) : "no store");
     }
     else if (answer->verdict == APR_ENOSPC) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "TR002: token %s could not be revoked: the table is full of live revocations; raise TokRevokeCapacity, and "
-                      "stop and start httpd",
+                      "restart httpd (with TokRevokeDatabase none: stop and start it)",
                       fingerprint);
     }
     else {

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 
 #include "tr_digest.h"
+#include "tr_limits.h"
 #include "tr_oauth.h"
 #include "tr_reason.h"
 
@@ -85,6 +86,10 @@ static apr_status_t read_body(tr_str_t *token, tr_str_t *reason, const char **wh
     }
     *why = "token_type_hint and reason must be strings";
     if (tr_params_get(&hint, params, "token_type_hint") == APR_EINVAL || tr_params_get(reason, params, "reason") == APR_EINVAL) {
+        return APR_EINVAL;
+    }
+    if (reason->len > TR_MAX_REASON_LEN) {
+        *why = "reason is longer than 1024 bytes";
         return APR_EINVAL;
     }
     return APR_SUCCESS;

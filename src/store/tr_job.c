@@ -1,0 +1,157 @@
+/* tr_job.c: copies of revocations, and the transaction that stores them. */
+#include "tr_store_private.h"
+
+/* ---- copies ------------------------------------------------------------------------------------------------ */
+
+/* How many bytes a well-formed UTF-8 character at p takes (RFC 3629 4); 0: it is none, or a control character. */
+static apr_size_t character_len(const unsigned char *p, apr_size_t left)
+{
+    apr_size_t len = p[0] < 0x80                   ? 1
+                     : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                     : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                     : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                   : 0;
+
+    if (len == 0 || len > left || p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && left > 1 && p[1] < 0xa0)) {
+        return 0;
+    }
+    for (apr_size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f)) {
+        return 0;
+    }
+    return len;
+}
+
+/* What people write may be anything; a database takes UTF-8 only. Nothing depends on it, so "?" will do. */
+static tr_str_t clean_text(tr_str_t text, apr_pool_t *pool)
+{
+    char *copy = tr_str_dup_z(text, pool);
+
+    for (apr_size_t i = 0; i < text.len;) {
+        apr_size_t len = character_len((const unsigned char *)copy + i, text.len - i);
+
+        if (len == 0) {
+            copy[i] = '?';
+        }
+        i += len > 0 ? len : 1;
+    }
+    return tr_str(copy, text.len);
+}
+
+static tr_str_t copy_text(tr_str_t text, apr_pool_t *pool)
+{
+    return tr_str(tr_str_dup_z(text, pool), text.len);
+}
+
+void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool)
+{
+    const tr_circumstances_t *c = waiter->circumstances;
+    bool has_cut_off = waiter->entry->kind != TR_KIND_TOKEN && waiter->entry->kind != TR_KIND_DIGEST;
+
+    job->row.entry = *waiter->entry;
+    job->row.entry.issued_before = has_cut_off ? waiter->entry->issued_before : 0;
+    job->row.entry.issuer = copy_text(waiter->entry->issuer, pool);
+    if (waiter->entry->kind == TR_KIND_DIGEST) {
+        char *text = apr_palloc(pool, TR_ROW_DIGEST_LEN + 1);
+
+        tr_row_write_digest(text, waiter->entry->value);
+        job->row.entry.value = tr_str(text, TR_ROW_DIGEST_LEN);
+    }
+    else {
+        job->row.entry.value = copy_text(waiter->entry->value, pool);
+    }
+    job->circumstances.actor = clean_text(c->actor, pool);
+    job->circumstances.client_address = clean_text(c->client_address, pool);
+    job->circumstances.reason = clean_text(c->reason, pool);
+    job->revoked_at_s = apr_time_sec(waiter->now);
+}
+
+/* ---- one transaction --------------------------------------------------------------------------------------- */
+
+static apr_status_t write_jobs(tr_sql_t *sql, int64_t *stored_seq, job_t *const *jobs, int n)
+{
+    tr_sql_state_t state;
+    apr_status_t rv = tr_sql_begin(sql);
+
+    if (rv == APR_SUCCESS) {
+        rv = tr_sql_lock_state(sql, &state);
+    }
+    for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
+        jobs[i]->row.seq = ++state.last_seq;
+        rv = tr_row_insert(sql, &jobs[i]->row, &jobs[i]->circumstances, jobs[i]->revoked_at_s);
+        state.rows++;
+        state.sum += jobs[i]->row.checksum;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = tr_sql_write_state(sql, &state);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = tr_sql_commit(sql);
+    }
+    if (rv == APR_SUCCESS) {
+        *stored_seq = state.last_seq;
+        rv = tr_files_write_mark(sql, state.id, state.last_seq);
+    }
+    return rv;
+}
+
+/*
+ * A new connection after a failure. A log that filled the disk can be emptied now; and what it holds is written anew,
+ * which counts more than that the system says it was.
+ */
+static apr_status_t open_writer(tr_store_t *store, const char **why)
+{
+    apr_status_t rv = tr_sql_open_known(&store->writer, why, &store->place, &store->written, store->batch_pool);
+    apr_dbd_row_t *row;
+
+    if (rv == APR_SUCCESS && store->failed && store->place.path != NULL &&
+        tr_sql_get(store->writer, &row, "PRAGMA wal_checkpoint(TRUNCATE)") != APR_SUCCESS) {
+        *why = store->writer->error; /* storing will say what is wrong, if it still is */
+    }
+    return rv;
+}
+
+static void close_writer(tr_store_t *store)
+{
+    if (store->writer != NULL) {
+        tr_sql_rollback(store->writer);
+        tr_sql_close(store->writer);
+        store->writer = NULL;
+    }
+}
+
+static apr_status_t try_to_store(tr_store_t *store, bool *is_stale, job_t *const *jobs, int n)
+{
+    bool was_open = store->writer != NULL;
+    const char *why = NULL;
+    apr_status_t rv = was_open ? APR_SUCCESS : open_writer(store, &why);
+
+    if (rv == APR_SUCCESS) {
+        rv = write_jobs(store->writer, &store->written.least_seq, jobs, n);
+        why = store->writer->error;
+    }
+    store->failed = rv != APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        apr_pool_clear(store->writer->scratch);
+        return APR_SUCCESS;
+    }
+    *is_stale = was_open && tr_sql_is_stale(store->writer);
+    tr_store_set_error(store, why);
+    close_writer(store);
+    return TR_STORE_FAILED;
+}
+
+apr_status_t tr_job_store(tr_store_t *store, job_t *const *jobs, int n)
+{
+    bool is_stale = false;
+    apr_status_t rv;
+
+    store->idle_calls = 0;
+    rv = try_to_store(store, &is_stale, jobs, n);
+    return is_stale ? try_to_store(store, &is_stale, jobs, n) : rv;
+}

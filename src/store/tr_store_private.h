@@ -1,0 +1,98 @@
+/*
+ * tr_store_private.h: what the files of the store share about a serving process.
+ */
+#ifndef TR_STORE_PRIVATE_H
+#define TR_STORE_PRIVATE_H
+
+#include <apr_thread_cond.h>
+#include <apr_thread_mutex.h>
+
+#include "tr_sql.h"
+
+/* Where one caller waits: waking all of them for each commit would cost more than the commit. */
+typedef struct seat_t {
+    apr_thread_cond_t *call;
+    struct seat_t *next;
+} seat_t;
+
+/* A caller's, on his stack. */
+typedef struct waiter_t {
+    seat_t *seat;
+    const tr_entry_t *entry;
+    const tr_circumstances_t *circumstances;
+    apr_time_t now;
+    struct job_t *job; /* the copy somebody works on; NULL: still in the queue */
+    bool done;
+    apr_status_t status;
+    struct waiter_t *next;
+} waiter_t;
+
+/* A copy of a revocation that is being stored. */
+typedef struct job_t {
+    tr_sql_row_t row;
+    tr_circumstances_t circumstances;
+    int64_t revoked_at_s;
+    waiter_t *waiter; /* NULL: nobody waits any more */
+} job_t;
+
+/* A revocation that could not be stored yet. */
+typedef struct left_t {
+    job_t *job;
+    struct left_t *next;
+} left_t;
+
+#define TR_STORE_MAX_BATCH 256 /* of one transaction */
+
+struct tr_store_t {
+    apr_pool_t *pool; /* without a parent: exit() destroys httpd's pools while threads still run */
+    tr_store_place_t place;
+    apr_global_mutex_t *lock;
+
+    apr_thread_mutex_t *mutex; /* guards what follows, up to the reader */
+    apr_thread_cond_t *idle;   /* when stopped: nobody leads any more */
+    struct seat_t *seats;      /* free ones */
+    bool stopped;              /* nobody may begin */
+    bool busy;                 /* somebody leads */
+    bool is_stuck;             /* he has been at it for so long that somebody gave up */
+    struct waiter_t *queue, **tail;
+    left_t *left, **left_tail;
+    int n_left;
+    bool retry_failed;
+    char error[512];
+
+    tr_sql_t *writer; /* whoever leads */
+    bool failed;      /* the last transaction */
+    tr_sql_known_t written;
+    int idle_calls;
+    apr_pool_t *batch_pool;
+
+    /* One thread: follow and clean. */
+    tr_sql_t *reader;
+    tr_sql_known_t read;
+    int64_t data_version; /* 0: not asked yet */
+    int64_t clean_seq;    /* rows up to here have been looked at in this round */
+    bool freed;           /* rows were deleted in this round */
+};
+
+/* Between the writers of all processes of this httpd. Waits some seconds. */
+TR_MUST_CHECK apr_status_t tr_store_lock(tr_store_t *store);
+void tr_store_unlock(tr_store_t *store);
+
+void tr_store_set_error(tr_store_t *store, const char *error);
+
+/* ---- jobs (tr_job.c) --------------------------------------------------------------------------------------- */
+
+/* A copy of what waiter brought, in pool, fit for the database. */
+void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool);
+
+/* One transaction, by the leader alone, who holds the lock between processes. Connects where that is needed. */
+TR_MUST_CHECK apr_status_t tr_job_store(tr_store_t *store, job_t *const *jobs, int n);
+
+/* ---- what could not be stored (tr_retry.c); the mutex is held ---------------------------------------------- */
+
+void tr_retry_keep(tr_store_t *store, const job_t *job);
+
+/* The one who led is done: let the next one lead. The mutex is held. */
+void tr_store_stop_leading(tr_store_t *store);
+
+#endif
