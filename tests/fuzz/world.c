@@ -31,7 +31,7 @@ tr_table_t *world_table(uint32_t capacity, apr_pool_t *pool)
     ALWAYS(posix_memalign(&base, 64, size) == 0);
     memset(base, 0, size);
     apr_pool_cleanup_register(pool, base, release, apr_pool_cleanup_null);
-    ALWAYS(tr_table_create(&table, base, size, capacity, pool) == APR_SUCCESS);
+    ALWAYS(tr_table_create(&table, base, size, capacity, NULL, pool) == APR_SUCCESS);
     return table;
 }
 

@@ -63,7 +63,7 @@ static inline tr_table_t *shared_table(uint32_t capacity, apr_pool_t *pool)
 {
     apr_size_t size = tr_table_size(capacity);
     tr_table_t *table = NULL;
-    CLAIM(tr_table_create(&table, shared_memory(size), size, capacity, pool) == APR_SUCCESS, "capacity %u", capacity);
+    CLAIM(tr_table_create(&table, shared_memory(size), size, capacity, NULL, pool) == APR_SUCCESS, "capacity %u", capacity);
     return table;
 }
 

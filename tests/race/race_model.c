@@ -17,6 +17,8 @@ typedef struct known_t {
     int64_t expires_s;  /* the latest end it was given */
     apr_time_t cut_off; /* the latest cut-off it was given since it was certainly absent */
     apr_time_t newest;  /* the cut-off of the last insert alone: what is left if the old entry made room first */
+    bool durable;       /* it was said to be on disk, and nothing grew since */
+    tr_entry_t stored;  /* what was said to be on disk */
 } known_t;
 
 typedef struct model_t {
@@ -29,7 +31,7 @@ typedef struct model_t {
 } model_t;
 
 static model_t m;
-static uint64_t inserts, refused, hits; /* over all tables, to see that every case was met */
+static uint64_t inserts, refused, hits, durables; /* over all tables, to see that every case was met */
 
 static bool live(const known_t *k)
 {
@@ -56,7 +58,7 @@ static bool look(known_t *k)
         CLAIM(got == k->cut_off || got == k->newest, "%s: cut-off %" PRId64 ", should be %" PRId64, k->name, (int64_t)got,
               (int64_t)k->cut_off);
     if (!found)
-        k->held = false;
+        k->held = k->durable = false;
     hits += found;
     return found;
 }
@@ -71,8 +73,56 @@ static int64_t some_end(void)
     return m.clock_s + 1 + (int64_t)below(&m.seed, 60);
 }
 
+static bool has_cut_off(const known_t *k)
+{
+    return k->kind != TR_KIND_TOKEN && k->kind != TR_KIND_DIGEST;
+}
+
+static bool is_durable(const tr_entry_t *e)
+{
+    tr_table_begin_locked(m.table);
+    bool durable = tr_table_is_durable_locked(m.table, e);
+    tr_table_end_locked(m.table);
+    return durable;
+}
+
+/* What is on disk, and lives, stays known to be so until it grows; and nothing else is. */
+static void look_whether_durable(const known_t *k)
+{
+    tr_entry_t e = k->stored;
+    durables += k->durable && live(k);
+    if (!k->durable) {
+        e = (tr_entry_t){k->kind, tr_str_z("https://idp.example.com/"), tr_str_z(k->name), 0, 0};
+        CLAIM(!is_durable(&e), "%s is on disk, and nobody said so", k->name);
+        return;
+    }
+    CLAIM(!live(k) || is_durable(&e), "%s is on disk, and that was forgotten", k->name);
+    e.expires_s += e.expires_s < (int64_t)UINT32_MAX ? 1 : 0;
+    e.issued_before += e.expires_s >= (int64_t)UINT32_MAX && has_cut_off(k) ? 1 : 0;
+    CLAIM(!is_durable(&e) || (e.expires_s >= (int64_t)UINT32_MAX && !has_cut_off(k)), "%s is on disk for longer than it is",
+          k->name);
+}
+
+/* Say that the entry as it stands is on disk. */
+static void make_durable(known_t *k, const tr_entry_t *inserted)
+{
+    tr_entry_t e = *inserted;
+    e.expires_s = k->expires_s;
+    e.issued_before = k->newest;
+    if (k->newest != k->cut_off)
+        return; /* it is not certain what stands */
+    tr_table_begin_locked(m.table);
+    tr_table_set_durable(m.table, &e);
+    tr_table_end_locked(m.table);
+    CLAIM(is_durable(&e) && is_durable(inserted), "%s is not on disk after that was said", k->name);
+    k->durable = true;
+    k->stored = e;
+}
+
 static void remember(known_t *k, const tr_entry_t *e, bool was_found, bool was_live)
 {
+    bool grows = e->expires_s > k->expires_s || (has_cut_off(k) && e->issued_before > k->cut_off);
+    k->durable = k->durable && was_found && !grows;
     k->expires_s = was_live && k->expires_s > e->expires_s ? k->expires_s : e->expires_s;
     k->cut_off = was_found && k->cut_off > e->issued_before ? k->cut_off : e->issued_before;
     k->newest = was_live ? k->cut_off : e->issued_before;
@@ -102,6 +152,9 @@ static void insert(known_t *k)
     inserts++;
     remember(k, &e, was_found, was_live);
     CLAIM(look(k), "%s is not there after its insert", k->name);
+    look_whether_durable(k);
+    if (below(&m.seed, 3) == 0)
+        make_durable(k, &e);
 }
 
 static void sweep(bool all)
@@ -137,8 +190,10 @@ static void one_operation(void)
 {
     known_t *k = &m.known[below(&m.seed, m.names)];
     uint64_t dice = below(&m.seed, 1000);
-    if (dice < 550)
+    if (dice < 500)
         look(k);
+    else if (dice < 550)
+        look_whether_durable(k);
     else if (dice < 960)
         insert(k);
     else if (dice < 985)
@@ -169,7 +224,7 @@ static void new_table(uint32_t capacity, uint64_t seed, apr_pool_t *pool)
     apr_size_t size = tr_table_size(capacity);
     CLAIM(posix_memalign(&base, 4096, size) == 0, "no memory");
     memset(base, 0, size);
-    CLAIM(tr_table_create(&m.table, base, size, capacity, pool) == APR_SUCCESS, "capacity %u", capacity);
+    CLAIM(tr_table_create(&m.table, base, size, capacity, NULL, pool) == APR_SUCCESS, "capacity %u", capacity);
     apr_pool_cleanup_register(pool, base, release, apr_pool_cleanup_null);
     for (uint32_t i = 0; i < m.names; i++) {
         known_t *k = &m.known[i];
@@ -199,8 +254,8 @@ int main(void)
     apr_pool_destroy(pool);
     apr_terminate();
     printf("race_model: %" PRIu64 " operations like the model (%" PRIu64 " inserts, %" PRIu64 " refused as full, %" PRIu64
-           " found), in %.1f s\n",
-           done, inserts, refused, hits, now_s() - started);
-    CLAIM(inserts > done / 20 && refused > done / 200 && hits > done / 20, "a case was hardly met");
+           " found, %" PRIu64 " on disk), in %.1f s\n",
+           done, inserts, refused, hits, durables, now_s() - started);
+    CLAIM(inserts > done / 20 && refused > done / 200 && hits > done / 20 && durables > done / 1000, "a case was hardly met");
     return 0;
 }

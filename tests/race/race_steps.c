@@ -1,7 +1,8 @@
 /*
  * A writer killed at every single instruction. A child makes one change to a small shared table under ptrace, one instruction at a
  * time; whenever the memory has changed, the moment is judged twice: as a reader sees it while the writer is stopped, and, on a
- * copy, as the next writer finds it if this one dies here.
+ * copy, as the next writer finds it if this one dies here. Whoever dies while an entry grows leaves nothing behind that looks as
+ * if the whole of it were on disk.
  */
 #include "race_common.h"
 
@@ -24,6 +25,8 @@ typedef struct known_t {
     bool live;                         /* must be found */
     bool possible;                     /* may be found */
     apr_time_t cut_off, other_cut_off; /* either */
+    bool durable;                      /* it was said to be on disk */
+    tr_entry_t stored;                 /* as this */
 } known_t;
 
 typedef enum change_t { INSERT, LENGTHEN, SWEEP, INSERT_AFTER_DEATH, CHANGES } change_t;
@@ -83,6 +86,24 @@ static void judge_counts(const tr_table_t *table, uint32_t found)
     CLAIM(stats.used == found && sum == found, "%u and %u counted, %u found", stats.used, sum, found);
 }
 
+/* Nothing counts as on disk that is not. */
+static void judge_durable(const scene_t *s, const tr_table_t *table)
+{
+    for (uint32_t i = 0; i < NAMES; i++) {
+        const known_t *k = &s->known[i];
+        tr_entry_t any = entry_of(k, 0, 0), longer = k->stored, later = k->stored;
+        longer.expires_s++;
+        later.issued_before++;
+        if (!k->durable) {
+            CLAIM(!tr_table_is_durable_locked(table, &any), "%s is on disk, and nobody said so", k->name);
+            continue;
+        }
+        CLAIM(!tr_table_is_durable_locked(table, &longer), "%s is on disk for longer than it is", k->name);
+        CLAIM(k->kind == TR_KIND_TOKEN || k->kind == TR_KIND_DIGEST || !tr_table_is_durable_locked(table, &later),
+              "%s is on disk with a later cut-off than it has", k->name);
+    }
+}
+
 /* Every place must still be usable: the table fills up to its capacity, and nothing of before is lost by that. */
 static void judge_room(const scene_t *s, tr_table_t *table)
 {
@@ -109,6 +130,7 @@ static void judge_moment(scene_t *s)
     tr_table_begin_locked(s->copy);
     uint32_t found = judge_reader(s, s->copy);
     judge_counts(s->copy, found);
+    judge_durable(s, s->copy);
     tr_table_end_locked(s->copy);
     judge_room(s, s->copy);
 }
@@ -178,6 +200,10 @@ static void set_scene(scene_t *s)
         k->live = live;
         k->possible = true;
         k->cut_off = k->other_cut_off = e.issued_before;
+        k->stored = e;
+        k->durable = below(&s->seed, 2) != 0;
+        if (k->durable)
+            tr_table_set_durable(s->table, &e);
     }
     s->now_s = NOW + 100;
 }
@@ -251,7 +277,7 @@ static void one_scene(uint64_t number, apr_pool_t *pool)
     s->base = shared_memory(s->size);
     s->copy_base = shared_memory(s->size);
     s->before = apr_palloc(pool, s->size);
-    CLAIM(tr_table_create(&s->table, s->base, s->size, s->capacity, pool) == APR_SUCCESS, "create");
+    CLAIM(tr_table_create(&s->table, s->base, s->size, s->capacity, NULL, pool) == APR_SUCCESS, "create");
     memcpy(s->copy_base, s->base, s->size);
     CLAIM(tr_table_attach(&s->copy, s->copy_base, s->size, pool) == APR_SUCCESS, "attach");
     for (uint32_t i = 0; i < NAMES; i++) {

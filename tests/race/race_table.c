@@ -1,8 +1,8 @@
 /*
  * One table, many users: a process of reader and writer threads, and a writer process that is killed at random moments, again and
  * again. Every entry that was acknowledged and is alive is found at every moment by every reader; nothing is found that was never
- * inserted; a cut-off is never older than acknowledged and never another entry's; after each death the counts agree with what
- * can be found. The clock is a counter in shared memory that writers advance.
+ * inserted; a cut-off is never older than acknowledged and never another entry's; nothing counts as on disk that nobody said is;
+ * after each death the counts agree with what can be found. The clock is a counter in shared memory that writers advance.
  */
 #include "race_common.h"
 
@@ -14,15 +14,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CAPACITY = 4096, NAMES = 6144, STRANGERS = 2048, INSERTS_A_TICK = 400, LONGEST_LIFE = 40, READERS = 2, WRITERS = 2 };
+enum {
+    CAPACITY = 4096,
+    NAMES = 6144,
+    STRANGERS = 2048,
+    INSERTS_A_TICK = 530,
+    LONGEST_LIFE = 40,
+    READERS = 2,
+    WRITERS = 2,
+    HOT = 4
+};
 
 typedef struct shared_t {
     pthread_mutex_t lock;
     _Atomic int64_t clock_s;
-    _Atomic int64_t alive_until[NAMES]; /* acknowledged: in force to the end of this second */
-    _Atomic int64_t cut_off[NAMES];     /* acknowledged */
+    _Atomic int64_t alive_until[NAMES];  /* acknowledged: in force to the end of this second */
+    _Atomic int64_t cut_off[NAMES];      /* acknowledged */
+    _Atomic int64_t stored_until[NAMES]; /* said to be on disk, or about to be */
+    _Atomic int64_t stored_cut_off[NAMES];
     _Atomic uint32_t inserts_in_tick;
-    _Atomic uint64_t inserts, full, looks, hits, owner_died;
+    _Atomic uint64_t inserts, full, looks, hits, durable, owner_died;
     _Atomic bool stop;
 } shared_t;
 
@@ -64,10 +75,41 @@ static void acknowledge(uint32_t i, const tr_entry_t *e)
         atomic_store(&shared->cut_off[i], e->issued_before);
 }
 
+static void raise_to(_Atomic int64_t *value, int64_t to)
+{
+    int64_t old = atomic_load(value);
+    while (old < to && !atomic_compare_exchange_weak(value, &old, to))
+        continue;
+}
+
+/* Without the lock, as whoever stored it does. */
+static void say_durable(uint32_t i, const tr_entry_t *e)
+{
+    raise_to(&shared->stored_until[i], e->expires_s);
+    raise_to(&shared->stored_cut_off[i], e->issued_before);
+    tr_table_set_durable(table, e);
+}
+
+/* With the lock: nothing counts as on disk for longer, or with a later cut-off, than anybody said. */
+static bool look_whether_durable(uint32_t i)
+{
+    int64_t until = atomic_load(&shared->stored_until[i]), cut_off = atomic_load(&shared->stored_cut_off[i]);
+    tr_entry_t e = {kind_of(i), tr_str_z("https://idp.example.com/"), tr_str_z(names[i]), 0, 0}, longer = e, later = e;
+    longer.expires_s = until + 1;
+    later.issued_before = cut_off + 1;
+    bool too_long = tr_table_is_durable_locked(table, &longer);
+    bool too_late = i % 2 && tr_table_is_durable_locked(table, &later);
+    CLAIM(!too_long || atomic_load(&shared->stored_until[i]) > until, "entry %u is on disk for longer than it is", i);
+    CLAIM(!too_late || atomic_load(&shared->stored_cut_off[i]) > cut_off, "entry %u is on disk with a later cut-off", i);
+    return tr_table_is_durable_locked(table, &e);
+}
+
 static void insert_one(uint64_t *seed)
 {
-    uint32_t i = (uint32_t)below(seed, NAMES);
+    uint32_t i = (uint32_t)below(seed, below(seed, 4) ? NAMES : HOT);
     lock();
+    if (i < HOT)
+        look_whether_durable(i);
     int64_t clock_s = atomic_load(&shared->clock_s);
     tr_entry_t e = {kind_of(i), tr_str_z("https://idp.example.com/"), tr_str_z(names[i]), (apr_time_t)i << 40 | clock_s,
                     clock_s + 1 + (int64_t)below(seed, LONGEST_LIFE)};
@@ -81,6 +123,21 @@ static void insert_one(uint64_t *seed)
     }
     atomic_fetch_add(rv == APR_SUCCESS ? &shared->inserts : &shared->full, 1);
     unlock();
+    if (rv == APR_SUCCESS && below(seed, 2))
+        say_durable(i, &e);
+}
+
+/* A few entries, again and again, while they grow. */
+static void *vouch_on(void *baton)
+{
+    uint64_t seed = (uint64_t)(uintptr_t)baton;
+    while (!atomic_load_explicit(&shared->stop, memory_order_relaxed)) {
+        uint32_t i = (uint32_t)below(&seed, HOT);
+        tr_entry_t e = {kind_of(i), tr_str_z("https://idp.example.com/"), tr_str_z(names[i]), atomic_load(&shared->cut_off[i]),
+                        atomic_load(&shared->alive_until[i])};
+        say_durable(i, &e);
+    }
+    return NULL;
 }
 
 static void sweep_some(uint64_t *seed)
@@ -136,7 +193,7 @@ static void *read_on(void *baton)
 /* With the lock: nothing is acknowledged that is not there, and what is there is what is counted. */
 static void compare_counts(void)
 {
-    uint32_t found = 0, by_kind[TR_KINDS] = {0};
+    uint32_t found = 0, durable = 0, by_kind[TR_KINDS] = {0};
     tr_table_stats_t stats;
     lock();
     for (uint32_t i = 0; i < NAMES; i++) {
@@ -144,7 +201,9 @@ static void compare_counts(void)
             found++;
             by_kind[kind_of(i)]++;
         }
+        durable += look_whether_durable(i);
     }
+    atomic_fetch_add(&shared->durable, durable);
     tr_table_stats(&stats, table);
     CLAIM(stats.used == found, "%u counted, %u found", stats.used, found);
     CLAIM(found <= CAPACITY, "%u in a table for %d", found, CAPACITY);
@@ -157,15 +216,16 @@ static void compare_counts(void)
 
 static pid_t start_threads(void)
 {
-    pthread_t threads[READERS + WRITERS];
+    pthread_t threads[READERS + WRITERS + 1];
     pid_t pid = fork();
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (int i = 0; i < READERS + WRITERS; i++)
-        CLAIM(pthread_create(&threads[i], NULL, i < READERS ? read_on : write_on, (void *)(uintptr_t)(1000 + i)) == 0,
-              "thread %d", i);
-    for (int i = 0; i < READERS + WRITERS; i++)
+    for (int i = 0; i < READERS + WRITERS + 1; i++) {
+        void *(*work)(void *) = i < READERS ? read_on : i < READERS + WRITERS ? write_on : vouch_on;
+        CLAIM(pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)(1000 + i)) == 0, "thread %d", i);
+    }
+    for (int i = 0; i < READERS + WRITERS + 1; i++)
         pthread_join(threads[i], NULL);
     exit(0);
 }
@@ -264,7 +324,9 @@ int main(void)
            " writers killed, %" PRIu64 " of them with the lock, %" PRIu64 " recoveries, %" PRIu64 " reclaimed\n",
            atomic_load(&shared->inserts), atomic_load(&shared->full), atomic_load(&shared->looks), atomic_load(&shared->hits),
            kills, atomic_load(&shared->owner_died), stats.recovered, stats.reclaimed);
-    CLAIM(atomic_load(&shared->hits) > 0 && stats.reclaimed > 0 && atomic_load(&shared->full) > 0, "a case was not met");
+    CLAIM(atomic_load(&shared->hits) > 0 && atomic_load(&shared->durable) > 0 && stats.reclaimed > 0 &&
+              atomic_load(&shared->full) > 0,
+          "a case was not met");
     CLAIM(stats.recovered > 0 && atomic_load(&shared->owner_died) > 0, "no writer died with the lock");
     apr_pool_destroy(pool);
     apr_terminate();

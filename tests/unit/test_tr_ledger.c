@@ -99,12 +99,19 @@ static void a_failing_store_fails_the_revocation(void **state)
     tt_world_t *world = tt_world(*state, 10);
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         store_t *store = make_store(world, failures[i]);
-        assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), failures[i]);
+        tr_entry_t e = entry(tt_print(*state, "j%zu", i), TT_NOW + 60);
+        assert_int_equal(revoke_at(world->ledger, e, TT_NOW), failures[i]);
         assert_int_equal(store->calls, 1);
         assert_true(store->lock_was_free);
-        store->answer = APR_SUCCESS;
-        assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+        /* In force nevertheless; and until it is on disk, the store is asked each time. */
+        assert_true(in_force(world, &e));
+        assert_int_equal(revoke_at(world->ledger, e, TT_NOW), failures[i]);
         assert_int_equal(store->calls, 2);
+        store->answer = APR_SUCCESS;
+        assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+        assert_int_equal(store->calls, 3);
+        assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+        assert_int_equal(store->calls, 3);
     }
 }
 
@@ -169,6 +176,215 @@ static void tidying_alone_empties_a_large_table_in_good_time(void **state)
     assert_int_equal(stats.used, 0);
 }
 
+/* ---- revoked before ---------------------------------------------------------------------------------------- */
+
+static void what_is_stored_is_not_stored_again(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 1), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+    /* Also while the store is ill: nothing is asked of it. */
+    store->answer = APR_EGENERAL;
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+}
+
+static void what_grows_is_stored_again(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_entry_t e = entry("alice", TT_NOW + 60);
+    e.kind = TR_KIND_SUBJECT;
+    e.issued_before = TT_AT(TT_NOW);
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    e.expires_s += 1;
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 2);
+    assert_true(store->entry.expires_s == TT_NOW + 61);
+    e.issued_before += 1;
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 3);
+    assert_true(store->entry.issued_before == TT_AT(TT_NOW) + 1);
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 3);
+}
+
+static void what_grew_and_failed_is_stored_again_whoever_asks(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    store->answer = APR_EGENERAL;
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 90), TT_NOW), APR_EGENERAL);
+    assert_int_equal(store->calls, 2);
+    store->answer = APR_SUCCESS;
+    assert_int_equal(revoke_at(world->ledger, entry("j", TT_NOW + 90), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 3);
+}
+
+/* ---- learning ---------------------------------------------------------------------------------------------- */
+
+static apr_status_t learn(tt_world_t *world, const char *const *values, int n, bool durable)
+{
+    tr_entry_t entries[10];
+    for (int i = 0; i < n; i++)
+        entries[i] = entry(values[i], TT_NOW + 60);
+    return tr_ledger_learn(world->ledger, entries, n, durable, TT_AT(TT_NOW));
+}
+
+static void what_is_learned_is_in_force_and_not_stored(void **state)
+{
+    static const char *const values[] = {"a", "b", "c"};
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(learn(world, values, 3, true), APR_SUCCESS);
+    for (int i = 0; i < 3; i++) {
+        tr_entry_t e = entry(values[i], 0);
+        assert_true(in_force(world, &e));
+    }
+    assert_int_equal(learn(world, NULL, 0, true), APR_SUCCESS);
+    assert_int_equal(store->calls, 0);
+    assert_int_equal(apr_global_mutex_trylock(world->lock), APR_SUCCESS);
+    apr_global_mutex_unlock(world->lock);
+}
+
+static void what_is_learned_as_durable_is_not_stored_when_it_is_revoked(void **state)
+{
+    static const char *const values[] = {"a", "b"};
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(learn(world, values, 2, true), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("b", TT_NOW + 5), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 0);
+    assert_int_equal(revoke_at(world->ledger, entry("b", TT_NOW + 61), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+}
+
+static void what_is_learned_as_not_durable_is_stored_when_it_is_revoked(void **state)
+{
+    static const char *const values[] = {"a"};
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    assert_int_equal(learn(world, values, 1, false), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+    /* Hearing of it again does not take back what is known. */
+    assert_int_equal(learn(world, values, 1, false), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+}
+
+static void learning_says_when_the_table_is_full(void **state)
+{
+    static const char *const values[] = {"a", "b", "c"};
+    tt_world_t *world = tt_world(*state, 2);
+    make_store(world, APR_SUCCESS);
+    assert_int_equal(learn(world, values, 3, true), APR_ENOSPC);
+    assert_int_equal(learn(world, values, 2, true), APR_SUCCESS);
+    assert_int_equal(apr_global_mutex_trylock(world->lock), APR_SUCCESS);
+    apr_global_mutex_unlock(world->lock);
+}
+
+/* ---- earlier tables ---------------------------------------------------------------------------------------- */
+
+typedef struct full_t {
+    int calls;
+} full_t;
+
+static void note_full(void *baton)
+{
+    ((full_t *)baton)->calls++;
+}
+
+static void every_table_gets_everything(void **state)
+{
+    static const char *const values[] = {"learned"};
+    tt_world_t *world = tt_world(*state, 10), *first = tt_world(*state, 10), *second = tt_world(*state, 20);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_entry_t learned = entry("learned", 0), revoked = entry("revoked", TT_NOW + 60), failed = entry("failed", TT_NOW + 60);
+    full_t full = {0};
+    tr_ledger_also(world->ledger, first->table, note_full, &full);
+    tr_ledger_also(world->ledger, second->table, note_full, &full);
+    assert_int_equal(learn(world, values, 1, true), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, revoked, TT_NOW), APR_SUCCESS);
+    store->answer = APR_EGENERAL;
+    assert_int_equal(revoke_at(world->ledger, failed, TT_NOW), APR_EGENERAL);
+    for (int i = 0; i < 3; i++) {
+        const tt_world_t *one = i == 0 ? world : i == 1 ? first : second;
+        assert_true(in_force(one, &learned) && in_force(one, &revoked) && in_force(one, &failed));
+    }
+    assert_int_equal(full.calls, 0);
+}
+
+static void what_an_earlier_table_cannot_hold_is_said_and_in_force_in_the_newest(void **state)
+{
+    static const char *const values[] = {"learned"};
+    tt_world_t *world = tt_world(*state, 10), *small = tt_world(*state, 1), *roomy = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_entry_t a = entry("a", TT_NOW + 60), b = entry("b", TT_NOW + 60), learned = entry("learned", 0);
+    full_t small_full = {0}, roomy_full = {0};
+    tr_ledger_also(world->ledger, small->table, note_full, &small_full);
+    tr_ledger_also(world->ledger, roomy->table, note_full, &roomy_full);
+    assert_int_equal(revoke_at(world->ledger, a, TT_NOW), APR_SUCCESS);
+    assert_int_equal(small_full.calls, 0);
+    assert_int_equal(revoke_at(world->ledger, b, TT_NOW), APR_SUCCESS);
+    assert_int_equal(small_full.calls, 1);
+    assert_int_equal(store->calls, 2);
+    assert_int_equal(learn(world, values, 1, true), APR_SUCCESS);
+    assert_int_equal(small_full.calls, 2);
+    assert_true(in_force(world, &b) && in_force(world, &learned));
+    assert_true(in_force(roomy, &b) && in_force(roomy, &learned));
+    assert_true(in_force(small, &a) && !in_force(small, &b));
+    assert_int_equal(roomy_full.calls, 0);
+}
+
+static void an_earlier_table_makes_room_by_what_has_expired(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10), *small = tt_world(*state, 1);
+    tr_entry_t b = entry("b", TT_NOW + 600);
+    full_t full = {0};
+    tr_ledger_also(world->ledger, small->table, note_full, &full);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_int_equal(revoke_at(world->ledger, b, TT_NOW + 61), APR_SUCCESS);
+    assert_true(in_force(small, &b));
+    assert_int_equal(full.calls, 0);
+}
+
+static void what_is_stored_already_reaches_an_earlier_table_when_it_is_revoked_again(void **state)
+{
+    /* Loaded at a restart with another database, say, of which the earlier processes know nothing: 200 is for them, too. */
+    static const char *const values[] = {"a"};
+    tt_world_t *world = tt_world(*state, 10), *earlier = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_entry_t a = entry("a", TT_NOW + 60);
+    full_t full = {0};
+    assert_int_equal(learn(world, values, 1, true), APR_SUCCESS);
+    tr_ledger_also(world->ledger, earlier->table, note_full, &full);
+    assert_int_equal(revoke_at(world->ledger, a, TT_NOW), APR_SUCCESS);
+    assert_int_equal(store->calls, 0);
+    assert_true(in_force(world, &a));
+    assert_true(in_force(earlier, &a));
+}
+
+static void there_are_no_more_earlier_tables_than_were_promised(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_entry_t e = entry("a", TT_NOW + 60);
+    tt_world_t *also[TR_LEDGER_ALSO + 2];
+    full_t full = {0};
+    for (int i = 0; i < TR_LEDGER_ALSO + 2; i++) {
+        also[i] = tt_world(*state, 10);
+        tr_ledger_also(world->ledger, also[i]->table, note_full, &full);
+    }
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    for (int i = 0; i < TR_LEDGER_ALSO + 2; i++)
+        assert_int_equal(in_force(also[i], &e), i < TR_LEDGER_ALSO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +395,18 @@ int main(void)
         TT_TEST(the_lock_is_free_afterwards_whatever_happened),
         TT_TEST(tidying_reclaims_what_expired_and_nothing_else),
         TT_TEST(tidying_alone_empties_a_large_table_in_good_time),
+        TT_TEST(what_is_stored_is_not_stored_again),
+        TT_TEST(what_grows_is_stored_again),
+        TT_TEST(what_grew_and_failed_is_stored_again_whoever_asks),
+        TT_TEST(what_is_learned_is_in_force_and_not_stored),
+        TT_TEST(what_is_learned_as_durable_is_not_stored_when_it_is_revoked),
+        TT_TEST(what_is_learned_as_not_durable_is_stored_when_it_is_revoked),
+        TT_TEST(learning_says_when_the_table_is_full),
+        TT_TEST(every_table_gets_everything),
+        TT_TEST(what_an_earlier_table_cannot_hold_is_said_and_in_force_in_the_newest),
+        TT_TEST(an_earlier_table_makes_room_by_what_has_expired),
+        TT_TEST(what_is_stored_already_reaches_an_earlier_table_when_it_is_revoked_again),
+        TT_TEST(there_are_no_more_earlier_tables_than_were_promised),
     };
     return TT_RUN(tests);
 }

@@ -36,7 +36,7 @@ static tr_table_t *create(uint32_t capacity, apr_pool_t *pool)
 {
     segment_t s = segment(tr_table_size(capacity), pool);
     tr_table_t *table = NULL;
-    assert_int_equal(tr_table_create(&table, s.base, s.size, capacity, pool), APR_SUCCESS);
+    assert_int_equal(tr_table_create(&table, s.base, s.size, capacity, NULL, pool), APR_SUCCESS);
     return table;
 }
 
@@ -332,17 +332,17 @@ static void a_segment_that_is_too_small_is_refused(void **state)
 {
     tr_table_t *table;
     segment_t s = segment(tr_table_size(100), *state);
-    assert_int_equal(tr_table_create(&table, s.base, s.size - 1, 100, *state), APR_EINVAL);
-    assert_int_equal(tr_table_create(&table, s.base, 0, 100, *state), APR_EINVAL);
-    assert_int_equal(tr_table_create(&table, s.base, 64, 1, *state), APR_EINVAL);
-    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_table_create(&table, s.base, s.size - 1, 100, NULL, *state), APR_EINVAL);
+    assert_int_equal(tr_table_create(&table, s.base, 0, 100, NULL, *state), APR_EINVAL);
+    assert_int_equal(tr_table_create(&table, s.base, 64, 1, NULL, *state), APR_EINVAL);
+    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, NULL, *state), APR_SUCCESS);
 }
 
 static void every_handle_sees_the_same_entries(void **state)
 {
     segment_t s = segment(tr_table_size(100), *state);
     tr_table_t *first, *second;
-    assert_int_equal(tr_table_create(&first, s.base, s.size, 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_table_create(&first, s.base, s.size, 100, NULL, *state), APR_SUCCESS);
     assert_int_equal(insert(first, "before", NOW + 60, NOW), APR_SUCCESS);
     assert_int_equal(tr_table_attach(&second, s.base, s.size, *state), APR_SUCCESS);
     assert_int_equal(tr_table_capacity(second), 100);
@@ -358,7 +358,7 @@ static void the_segment_may_lie_at_another_address(void **state)
 {
     segment_t s = segment(tr_table_size(100), *state), moved = segment(tr_table_size(100), *state);
     tr_table_t *table;
-    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, NULL, *state), APR_SUCCESS);
     assert_int_equal(insert(table, "a", NOW + 60, NOW), APR_SUCCESS);
     memcpy(moved.base, s.base, s.size);
     memset(s.base, 0xee, s.size);
@@ -387,7 +387,7 @@ static void foreign_memory_is_not_attached(void **state)
     memset(s.base, 0xff, s.size);
     assert_int_equal(tr_table_attach(&table, s.base, s.size, *state), APR_EINVAL);
     memset(s.base, 0, s.size);
-    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_table_create(&table, s.base, s.size, 100, NULL, *state), APR_SUCCESS);
     assert_int_equal(tr_table_attach(&table, s.base, s.size, *state), APR_SUCCESS);
     assert_int_equal(tr_table_attach(&table, s.base, s.size - 4096, *state), APR_EINVAL);
     assert_int_equal(tr_table_attach(&table, s.base, 8, *state), APR_EINVAL);

@@ -28,7 +28,7 @@ static tr_table_t *make_table(apr_pool_t *pool, uint32_t capacity)
     must(posix_memalign(&base, 4096, size) == 0, "posix_memalign");
     memset(base, 0, size);
     apr_pool_cleanup_register(pool, base, release, apr_pool_cleanup_null);
-    must(tr_table_create(&table, base, size, capacity, pool) == APR_SUCCESS, "tr_table_create");
+    must(tr_table_create(&table, base, size, capacity, NULL, pool) == APR_SUCCESS, "tr_table_create");
     return table;
 }
 
