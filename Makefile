@@ -212,6 +212,7 @@ crash: $(MODULE) node
 	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS=tests/e2e/test_store_restart.py E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ bench-requests: $(MODULE)
 	@TR_MODULE=$(abspath $(MODULE)) bench/run
 bench-revocations: $(MODULE) $(FILL_STORE)
 	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
-	@TR_MODULE=$(abspath $(MODULE)) bench/revocations
+	@TR_MODULE=$(abspath $(MODULE)) bench/revocations $(BENCH_ARGS)
 
 # ---- the two commands --------------------------------------------------------------------------------------------
 
@@ -376,8 +377,8 @@ help:
 #H make unit                unit tests
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
 #H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, TESTS=, PYTEST_FLAGS=)
-#H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, MPM=)
-#H make soak                the same for hours: every system call, every offset (SOAK_ROUNDS=)
+#H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
+#H make soak                the same for hours: every system call, every offset, 500 graceful restarts (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds
@@ -385,6 +386,7 @@ help:
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
 #H make bench               what checking a request and storing a revocation cost, beside the same without (needs wrk)
+#H make bench-revocations   the second of these: BENCH_ARGS="rounds seconds rows,rows,..."
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
 #H make uninstall           remove the module and its .load file

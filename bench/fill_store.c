@@ -1,6 +1,6 @@
 /*
  * fill_store PLACE ROWS [LIFE_S]: add live revocations to a database as the module would have, for measurements. The
- * database must exist.
+ * folder must exist.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +40,12 @@ int main(int argc, char **argv)
     tr_store_place_t place;
     tr_store_facts_t facts;
     tr_sql_state_t state;
-    tr_sql_known_t known = {.id = NULL};
+    tr_store_memory_t memory = {.seq = 0};
+    tr_sql_known_t known = {.memory = &memory};
     tr_sql_t *sql;
     apr_pool_t *pool, *batch;
     int64_t now_s, rows;
+    apr_status_t rv;
 
     if (argc < 3) {
         fprintf(stderr, "usage: fill_store sqlite3:PATH|pgsql:CONNINFO ROWS [LIFE_S]\n");
@@ -54,10 +56,13 @@ int main(int argc, char **argv)
     apr_pool_create(&batch, pool);
     now_s = apr_time_sec(apr_time_now());
     rows = apr_atoi64(argv[2]);
-    must(tr_store_parse(&place, &why, argv[1], "/", pool), why);
-    must(tr_store_prepare(&facts, &why, &warning, &place, now_s, pool), why);
+    rv = tr_store_parse(&place, &why, argv[1], "/", pool);
+    must(rv, why);
+    rv = tr_store_prepare(&facts, &why, &warning, &place, now_s, pool);
+    must(rv, why);
     known.id = facts.id;
-    must(tr_sql_open_known(&sql, &why, &place, &known, pool), why);
+    rv = tr_sql_open_known(&sql, &why, &place, &known, pool);
+    must(rv, why);
     while (rows > 0) {
         must(tr_sql_begin(sql), "begin");
         must(tr_sql_lock_state(sql, &state), "state");

@@ -29,7 +29,7 @@ typedef struct tr_identity_t {
 /*
  * All the checks, revocation last. text must live as long as the identity. now: microseconds since 1970. Returns
  * APR_SUCCESS, one of the refusals of tr_reason.h (out is then undefined, but for TR_REVOKED it holds the token), or a
- * failure, which must be answered like "cannot know" (503).
+ * failure (TR_GATE_UNINFORMED is one), which must be answered like "cannot know" (503).
  */
 TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim,
                                          apr_time_t now, apr_pool_t *pool);

@@ -34,10 +34,17 @@ tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledg
 void tr_ledger_also(tr_ledger_t *ledger, tr_table_t *table, void (*on_full)(void *baton), void *baton);
 
 /*
+ * Asked after each revocation. True: there is a newer table that is not written from here, so nothing can be promised, and
+ * tr_ledger_revoke returns TR_LEDGER_SUPERSEDED.
+ */
+#define TR_LEDGER_SUPERSEDED (APR_OS_START_USERERR + 7200)
+void tr_ledger_watch(tr_ledger_t *ledger, bool (*is_superseded)(void *baton), void *baton);
+
+/*
  * Put e in force, then make it durable, unless an entry at least as strict is both. now: microseconds since 1970, from a
  * clock that never ran ahead. Blocks for other writers and for the store, never for readers. Returns APR_SUCCESS: in
- * force in every process, and durable where there is a store; APR_ENOSPC: table full; another status: the lock or the
- * store failed. After a failure e may be in force or not.
+ * force in every process, and durable where there is a store; APR_ENOSPC: table full; TR_LEDGER_SUPERSEDED; another status:
+ * the lock or the store failed. After a failure e may be in force or not.
  */
 TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
                                             apr_time_t now);

@@ -7,6 +7,8 @@
 #ifndef TR_STORE_H
 #define TR_STORE_H
 
+#include <stdatomic.h>
+
 #include <apr_global_mutex.h>
 
 #include "tr_base.h"
@@ -39,7 +41,7 @@ bool tr_store_place_eq(const tr_store_place_t *a, const tr_store_place_t *b);
 
 /*
  * Make the folder of a database file where it is missing (its last component only). When we are root, hand it, new or
- * empty, to this user and group; one that is in use is left alone. For a process that may do so. Returns APR_SUCCESS, also where nothing is to be done, or another
+ * empty, to this user and group; one that is in use is left alone. For the parent. Returns APR_SUCCESS, also where nothing is to be done, or another
  * status with *why.
  */
 TR_MUST_CHECK apr_status_t tr_store_make_folder(const char **why, const tr_store_place_t *place, uid_t user, gid_t group,
@@ -53,7 +55,6 @@ typedef struct tr_store_facts_t {
     int64_t rows;     /* revocations stored, expired ones included */
     int64_t alive;    /* revocations that have not expired */
     bool created;     /* there was no database before */
-    bool synced;      /* all of it was written to its final place and synced just now */
 } tr_store_facts_t;
 
 /*
@@ -68,26 +69,34 @@ TR_MUST_CHECK apr_status_t tr_store_prepare(tr_store_facts_t *out, const char **
 typedef apr_status_t (*tr_store_rows_fn)(void *baton, const tr_entry_t *entries, int n);
 
 /*
- * Hand every stored revocation to fn, and check each and their total. Returns APR_SUCCESS with *last_seq (what came later
- * is tr_store_follow's), fn's status, or TR_STORE_FAILED with *why.
+ * Hand every stored revocation to fn, and check each and their total. For a process that ends soon. Returns APR_SUCCESS
+ * with *last_seq (what came later is tr_store_follow's) and *synced (all of it was written to its final place and synced
+ * just now: it outlives a power failure), fn's status, or TR_STORE_FAILED with *why.
  */
-TR_MUST_CHECK apr_status_t tr_store_load(int64_t *last_seq, const char **why, const tr_store_place_t *place, const char *id,
-                                         tr_store_rows_fn fn, void *baton, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_store_load(int64_t *last_seq, bool *synced, const char **why, const tr_store_place_t *place,
+                                         const char *id, tr_store_rows_fn fn, void *baton, apr_pool_t *pool);
 
 /* ---- a serving process ------------------------------------------------------------------------------------- */
 
 typedef struct tr_store_t tr_store_t;
 
+/* What the processes of one httpd know together about their database. In shared memory, all zero at first. */
+typedef struct tr_store_memory_t {
+    _Atomic int64_t seq;       /* revocations up to here were stored */
+    _Atomic uint32_t replaced; /* a server came back with less: until httpd is started anew nothing is believed */
+} tr_store_memory_t;
+
 /*
  * This process' way to the database with this id. Connects when it is needed, so it cannot fail. lock: between the
- * writers of one httpd; NULL where the database queues them well by itself. Lives, with its connections, until the
+ * writers of one httpd; NULL where the database queues them well by itself. memory: NULL for a process that is alone. Lives, with its connections, until the
  * process ends: threads may use it to the last moment.
  */
-tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock);
+tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock, tr_store_memory_t *memory);
 
 /*
  * Store e. Any thread; concurrent calls share one commit. Returns APR_SUCCESS when e is on disk. Otherwise
- * TR_STORE_FAILED, after some seconds at most: e may be stored or not, and tr_store_retry goes on trying. now:
+ * TR_STORE_FAILED, after some seconds at most: e may be stored or not, and tr_store_retry goes on trying, for 10000 of them at
+ * most, until the process ends. now:
  * microseconds since 1970.
  */
 TR_MUST_CHECK apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now);
@@ -112,12 +121,13 @@ TR_MUST_CHECK apr_status_t tr_store_follow(tr_store_t *store, int64_t *seq, tr_s
 TR_MUST_CHECK apr_status_t tr_store_clean(tr_store_t *store, int *deleted, int64_t now_s);
 
 /*
- * The process ends: try once more what could not be stored, wait, some seconds at most, for what is being stored, close the
- * connection for it, and let nobody begin; tr_store_append fails from now on. Returns APR_SUCCESS when nothing is left.
+ * The process ends: try once more what could not be stored, wait, some seconds at most, for what is being stored, and let
+ * nobody begin; tr_store_append fails from now on. Returns APR_SUCCESS when nothing is left.
  */
 TR_MUST_CHECK apr_status_t tr_store_stop(tr_store_t *store);
 
-/* What failed last, in pool. For logs. */
+/* Why storing failed last, in pool; why following or cleaning does, in the thread that does it. For logs. */
 const char *tr_store_error(tr_store_t *store, apr_pool_t *pool);
+const char *tr_store_follow_error(const tr_store_t *store);
 
 #endif

@@ -85,6 +85,12 @@ TR_MUST_CHECK apr_status_t tr_table_copy_locked(tr_table_t *to, const tr_table_t
  * entry, giving its place to another, or the death of a writer makes it unknown again.
  */
 void tr_table_set_durable(tr_table_t *table, const tr_entry_t *e);
+/* Raise e's cut-off and end to what is in force for it, so that storing e stores all of that. */
+void tr_table_raise_locked(const tr_table_t *table, tr_entry_t *e);
+
+/* Everything that is in the table was stored. Only before any other process can see it. */
+void tr_table_set_all_durable(tr_table_t *table);
+
 bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e);
 
 /* Reclaim expired entries among the next max_slots places (0 = all of them), continuing where the last call ended. */

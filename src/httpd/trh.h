@@ -117,8 +117,8 @@ tr_ledger_t *trh_ledger(void);
 tr_store_t *trh_store(void);
 
 /*
- * A revoked token was shown: count it, and say so in the log, at most once a minute for each token. identity: whose it
- * is.
+ * A revoked token was shown: count it, and say so in the log, at most once a minute for each token. subject: whose it is;
+ * may be empty.
  */
 void trh_note_presented(request_rec *r, tr_str_t token, tr_str_t subject);
 

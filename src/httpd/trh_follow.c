@@ -49,8 +49,7 @@ static bool hold_lease(trh_watch_t *watch, apr_time_t now)
 }
 
 /* Once for all processes, and not because of the moments of a restart in which nobody followed. */
-static void watch_stall(trh_watch_t *watch, tr_store_t *store, apr_status_t rv, server_rec *s, apr_time_t now,
-                        apr_pool_t *scratch)
+static void watch_stall(trh_watch_t *watch, tr_store_t *store, apr_status_t rv, server_rec *s, apr_time_t now)
 {
     static apr_time_t watching_since;
     apr_time_t followed_at = atomic_load(&watch->followed_at);
@@ -63,28 +62,31 @@ static void watch_stall(trh_watch_t *watch, tr_store_t *store, apr_status_t rv, 
     if (atomic_compare_exchange_strong(&watch->stalled, &was, 1)) {
         atomic_fetch_add(&watch->stalls, 1);
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     "TR023: for %.1f s nobody could hear of revocations that others stored: %s; after TokRevokeMaxStaleness "
-                     "tokens are answered 503",
+                     "TR023: for %.1f s nobody could hear of revocations that others stored: %s; mend that: after "
+                     "TokRevokeMaxStaleness tokens are answered 503",
                      (double)(now - followed_at) / APR_USEC_PER_SEC,
-                     rv == APR_ENOSPC ? "the table is full; raise TokRevokeCapacity" : tr_store_error(store, scratch));
+                     rv == APR_ENOSPC ? "the table is full; raise TokRevokeCapacity" : tr_store_follow_error(store));
     }
 }
 
-static void note_followed(trh_shared_t *shared, server_rec *s, apr_time_t now, int64_t seq)
+/* The tables of earlier generations, too, where they are of the same database. */
+static void note_followed(trh_shared_t *newest, server_rec *s, apr_time_t now, int64_t seq)
 {
     uint32_t was = 1;
 
-    raise_to(&shared->watch->followed_seq, seq);
-    for (int i = 0; i <= TR_LEDGER_ALSO && shared != NULL; i++, shared = shared->previous) {
-        raise_to(&shared->watch->followed_at, now);
-        if (i == 0 && atomic_compare_exchange_strong(&shared->watch->stalled, &was, 0)) {
-            ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "the store of revocations can be read again");
+    raise_to(&newest->watch->followed_seq, seq);
+    for (trh_shared_t *shared = newest; shared != NULL; shared = shared->previous) {
+        if (tr_store_place_eq(shared->place, newest->place)) {
+            raise_to(&shared->watch->followed_at, now);
         }
+    }
+    if (atomic_compare_exchange_strong(&newest->watch->stalled, &was, 0)) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "the store of revocations can be read again");
     }
 }
 
 /* Says once that it fails, not every second: a damaged row stays damaged. */
-static void clean(tr_store_t *store, server_rec *s, apr_time_t now, apr_pool_t *scratch)
+static void clean(tr_store_t *store, server_rec *s, apr_time_t now)
 {
     static apr_time_t last;
     static bool failed;
@@ -97,8 +99,8 @@ static void clean(tr_store_t *store, server_rec *s, apr_time_t now, apr_pool_t *
     last = now;
     rv = tr_store_clean(store, &deleted, apr_time_sec(trh_clean_now()));
     if (rv != APR_SUCCESS && !failed) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "TR027: expired revocations cannot be deleted from the store: %s",
-                     tr_store_error(store, scratch));
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "TR027: expired revocations cannot be deleted, so the database grows: %s",
+                     tr_store_follow_error(store));
     }
     failed = rv != APR_SUCCESS;
     if (deleted > 0) {
@@ -106,44 +108,37 @@ static void clean(tr_store_t *store, server_rec *s, apr_time_t now, apr_pool_t *
     }
 }
 
-static void retry(tr_store_t *store, server_rec *s, apr_time_t now)
+void trh_retry(tr_store_t *store, server_rec *s)
 {
-    static apr_time_t last;
     int stored = 0;
 
-    if (now - last < CLEAN_EVERY) {
-        return;
-    }
-    last = now;
     /* What is still left is tried again; that it could not be stored was logged when it came. */
     if (tr_store_retry(store, &stored) == APR_SUCCESS && stored > 0) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "%d revocations that could not be stored before are stored now", stored);
     }
 }
 
-void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, server_rec *s, apr_pool_t *scratch)
+void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, server_rec *s)
 {
     trh_watch_t *watch = shared->watch;
     learner_t learner = {ledger, trh_clean_now()};
     int64_t seq = atomic_load(&watch->followed_seq);
-    apr_time_t now;
+    apr_time_t now = trh_steady_clock();
     apr_status_t rv;
 
-    retry(store, s, trh_steady_clock());
-    now = trh_steady_clock(); /* that may have taken long */
     if (!hold_lease(watch, now)) {
-        watch_stall(watch, store, APR_SUCCESS, s, now, scratch);
+        watch_stall(watch, store, APR_SUCCESS, s, now);
         return;
     }
     atomic_store(&watch->tried_at, now);
     rv = tr_store_follow(store, &seq, learn, &learner);
     if (rv == APR_SUCCESS) {
         note_followed(shared, s, now, seq);
-        clean(store, s, now, scratch);
+        clean(store, s, now);
         atomic_store(&watch->tried_at, trh_steady_clock());
         return;
     }
-    watch_stall(watch, store, rv, s, now, scratch);
+    watch_stall(watch, store, rv, s, now);
     /* Perhaps it is only this process that cannot. */
     atomic_store(&watch->follower, 0);
 }

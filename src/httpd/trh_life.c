@@ -18,6 +18,8 @@
 #define KEYS_INTERVAL apr_time_from_sec(1)
 #define STORE_WATCHDOG "_tokrevoke_store_"
 #define STORE_INTERVAL apr_time_from_msec(200)
+#define RETRY_WATCHDOG "_tokrevoke_retry_"
+#define RETRY_INTERVAL apr_time_from_sec(1)
 #define TICK_POLL apr_time_from_msec(1)
 #define MAX_TICK_POLLS 2000
 #define DEFAULT_CAPACITY 1000000
@@ -85,7 +87,7 @@ apr_time_t trh_clean_now(void)
 }
 
 /* Does the table know what others stored, up to TokRevokeMaxStaleness ago? */
-static bool trh_is_informed(void)
+static bool is_informed(void)
 {
     const trh_watch_t *watch = process.shared->watch;
 
@@ -192,7 +194,7 @@ static void open_gates(server_rec *s)
 
         server->gate.issuers = server->issuers;
         server->gate.table = process.table;
-        server->gate.is_informed = trh_is_informed;
+        server->gate.is_informed = is_informed;
     }
 }
 
@@ -278,6 +280,7 @@ static apr_status_t keys_tick(int state, void *baton, apr_pool_t *pool)
 
 static apr_status_t store_tick(int state, void *baton, apr_pool_t *pool)
 {
+    (void)pool;
     if (process.store == NULL) {
         return APR_SUCCESS;
     }
@@ -289,8 +292,20 @@ static apr_status_t store_tick(int state, void *baton, apr_pool_t *pool)
         return APR_SUCCESS;
     }
     if (process.ledger != NULL) {
-        trh_follow(process.shared, process.store, process.ledger, baton, pool);
+        trh_follow(process.shared, process.store, process.ledger, baton);
     }
+    end_tick();
+    return APR_SUCCESS;
+}
+
+/* A thread of its own: a database that does not answer must hold up neither keys nor following. */
+static apr_status_t retry_tick(int state, void *baton, apr_pool_t *pool)
+{
+    (void)pool;
+    if (process.store == NULL || !begin_tick(state)) {
+        return APR_SUCCESS;
+    }
+    trh_retry(process.store, baton);
     end_tick();
     return APR_SUCCESS;
 }
@@ -338,6 +353,9 @@ static apr_status_t start(const trh_server_t *server, apr_pool_t *pconf, apr_poo
     if (rv == APR_SUCCESS) {
         rv = start_watchdog(STORE_WATCHDOG, STORE_INTERVAL, store_tick, pconf, s);
     }
+    if (rv == APR_SUCCESS) {
+        rv = start_watchdog(RETRY_WATCHDOG, RETRY_INTERVAL, retry_tick, pconf, s);
+    }
     return rv;
 }
 
@@ -372,6 +390,11 @@ static apr_status_t append(void *store, const tr_entry_t *e, const tr_circumstan
 static void mark_incomplete(void *watch)
 {
     atomic_store(&((trh_watch_t *)watch)->incomplete, 1);
+}
+
+static bool is_superseded(void *watch)
+{
+    return atomic_load(&((trh_watch_t *)watch)->superseded) != 0;
 }
 
 static void write_earlier_tables(tr_ledger_t *ledger, apr_pool_t *pool)
@@ -409,7 +432,8 @@ static apr_status_t leave(void *main_server)
     }
     if (process.store != NULL && tr_store_stop(process.store) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "TR026: a child ends with revocations that could not be stored; they are in force until httpd stops");
+                     "TR026: a child ends with revocations that could not be stored; they are in force until httpd "
+                     "stops: mend the database before that, and let their callers ask again");
     }
     return APR_SUCCESS;
 }
@@ -426,11 +450,13 @@ static void open_ledger(apr_pool_t *pchild, server_rec *s)
         return;
     }
     if (process.shared->place != NULL) {
-        process.store = tr_store_open(process.shared->place, process.shared->id,
-                                      process.shared->place->path != NULL ? process.locks->store : NULL);
+        process.store =
+            tr_store_open(process.shared->place, process.shared->id,
+                          process.shared->place->path != NULL ? process.locks->store : NULL, &process.shared->watch->memory);
     }
     process.ledger =
         tr_ledger_make(process.table, process.locks->table, process.store != NULL ? append : NULL, process.store, pool);
+    tr_ledger_watch(process.ledger, is_superseded, process.shared->watch);
     write_earlier_tables(process.ledger, pool);
 }
 

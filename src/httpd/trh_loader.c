@@ -66,7 +66,7 @@ static apr_status_t run_as_user(loader_t *loader, apr_status_t (*work)(loader_t 
 static apr_status_t prepare(loader_t *loader)
 {
     const char *why = NULL, *warning = NULL;
-    int64_t now_s = apr_time_sec(apr_time_now());
+    int64_t now_s = apr_time_sec(trh_clean_now());
     apr_status_t rv = tr_store_prepare(loader->facts, &why, &warning, loader->place, now_s, loader->pool);
 
     if (rv != APR_SUCCESS) {
@@ -89,7 +89,10 @@ apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *pl
     apr_shm_t *shm;
     apr_status_t rv;
 
-    rv = tr_store_make_folder(&why, place, ap_unixd_config.user_id, ap_unixd_config.group_id, ptemp);
+    /* Under ChrootDir the path is one that only the children see. */
+    rv = ap_unixd_config.chroot_dir != NULL
+             ? APR_SUCCESS
+             : tr_store_make_folder(&why, place, ap_unixd_config.user_id, ap_unixd_config.group_id, ptemp);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "TR021: revocations cannot be stored: %s", why);
         return rv;
@@ -99,6 +102,7 @@ apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *pl
         rv = apr_shm_create(&shm, sizeof(*out), NULL, loader.pool);
     }
     if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "TR028: no shared memory could be had to look into the database");
         return rv;
     }
     loader.facts = apr_shm_baseaddr_get(shm);
@@ -124,7 +128,7 @@ static apr_status_t take_rows(void *baton, const tr_entry_t *entries, int n)
             alive[n_alive++] = entries[i];
         }
         if (n_alive == 64 || (i == n - 1 && n_alive > 0)) {
-            rv = tr_ledger_learn(loader->ledger, alive, n_alive, loader->facts->synced, loader->now);
+            rv = tr_ledger_learn(loader->ledger, alive, n_alive, false, loader->now);
             loader->loaded += n_alive;
             n_alive = 0;
         }
@@ -148,6 +152,8 @@ static apr_status_t take_over(loader_t *loader, tr_table_t *table)
     if (loader->shared->previous == NULL) {
         return APR_SUCCESS;
     }
+    /* Who promises something after this would promise it for the old table alone; what was promised before is in it. */
+    atomic_store(&loader->shared->previous->watch->superseded, 1);
     rv = tr_table_attach(&before, loader->shared->previous->base, loader->shared->previous->size, loader->pool);
     if (rv == APR_SUCCESS) {
         rv = apr_global_mutex_lock(loader->locks->table);
@@ -165,23 +171,31 @@ static apr_status_t load(loader_t *loader)
     tr_table_t *table;
     const char *why = "the table could not be filled";
     int64_t seq = 0;
+    bool synced = false;
     apr_status_t rv = tr_table_attach(&table, loader->shared->base, loader->shared->size, loader->pool);
 
     if (rv == APR_SUCCESS) {
         rv = apr_global_mutex_child_init(&loader->locks->table, apr_global_mutex_lockfile(loader->locks->table), loader->pool);
+        why = rv == APR_SUCCESS ? why : "httpd's user cannot open the lock tokrevoke; see the directive Mutex";
     }
-    loader->began = loader->said = loader->now = apr_time_now();
+    loader->began = loader->said = apr_time_now();
+    loader->now = trh_clean_now();
     atomic_store(&watch->followed_at, trh_steady_clock());
     if (rv == APR_SUCCESS) {
         loader->ledger = tr_ledger_make(table, loader->locks->table, NULL, NULL, loader->pool);
-        rv = take_over(loader, table);
+        rv = tr_store_load(&seq, &synced, &why, loader->place, loader->facts->id, take_rows, loader, loader->pool);
+    }
+    if (rv == APR_SUCCESS && synced) {
+        tr_table_set_all_durable(table);
     }
     if (rv == APR_SUCCESS) {
-        rv = tr_store_load(&seq, &why, loader->place, loader->facts->id, take_rows, loader, loader->pool);
+        rv = take_over(loader, table);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv == TR_STORE_FAILED ? 0 : rv, loader->s,
-                     "TR022: revocations could not be loaded: %s", why);
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, rv == TR_STORE_FAILED ? 0 : rv, loader->s,
+            "TR022: revocations could not be loaded: %s (docs/OPERATIONS.md lists what may be wrong at start, and what to do)",
+            why);
         return rv;
     }
     atomic_store(&watch->followed_seq, seq);

@@ -34,6 +34,10 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "nothing to revoke: token %s: %s", fingerprint,
                       tr_reason(answer->verdict)->word);
     }
+    else if (answer->verdict == TR_LEDGER_SUPERSEDED) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: this child is of before the last restart",
+                      fingerprint);
+    }
     else if (is_said()) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: the table, its lock or the store failed again",
                       fingerprint);

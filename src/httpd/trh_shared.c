@@ -20,6 +20,7 @@
 #define SHARED_KEY "mod_tokrevoke: shared table, layout 2" /* a new layout of anything shared needs a new key */
 #define LOCKS_KEY "mod_tokrevoke: locks, layout 2"
 #define ALIGNMENT 64
+#define SPARE 1000 /* revocations */
 
 int trh_register_locks(apr_pool_t *pconf)
 {
@@ -121,19 +122,36 @@ static apr_status_t make_segment(trh_shared_t *shared, uint32_t capacity, trh_sh
     return rv;
 }
 
-/* Room for what is alive, and for what comes. */
-static uint32_t large_enough(uint32_t capacity, const tr_store_facts_t *facts, server_rec *s)
+/* Live ones, of which the table before may know more than the database. */
+static int64_t count_alive(const trh_shared_t *shared, int64_t stored, apr_pool_t *ptemp)
 {
-    int64_t wanted = facts->alive + facts->alive / 4 + 1000;
+    const trh_shared_t *previous = shared->previous;
+    tr_table_t *before;
+    tr_table_stats_t stats;
 
-    if (facts->alive <= capacity) {
-        return capacity;
+    if (previous == NULL || tr_table_attach(&before, previous->base, previous->size, ptemp) != APR_SUCCESS) {
+        return stored;
+    }
+    tr_table_stats(&stats, before);
+    if (!tr_store_place_eq(previous->place, shared->place)) {
+        return stored + (int64_t)stats.used;
+    }
+    return stored > (int64_t)stats.used ? stored : (int64_t)stats.used;
+}
+
+static uint32_t large_enough(uint32_t capacity, int64_t alive, bool is_restart, server_rec *s)
+{
+    int64_t wanted = alive + alive / 4 + SPARE;
+
+    if (alive <= (int64_t)capacity) {
+        /* Children of before go on revoking while it is loaded. */
+        return !is_restart || alive + SPARE <= (int64_t)capacity ? capacity : (uint32_t)(alive + SPARE);
     }
     wanted = wanted < TR_MAX_CAPACITY ? wanted : TR_MAX_CAPACITY;
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                  "TR016: %" APR_INT64_T_FMT " revocations are alive, so the table is made for %" APR_INT64_T_FMT
                  " instead of the %u of TokRevokeCapacity; raise it",
-                 facts->alive, wanted, capacity);
+                 alive, wanted, capacity);
     return (uint32_t)wanted;
 }
 
@@ -147,7 +165,9 @@ static apr_status_t make_shared(trh_shared_t *shared, trh_locks_t *locks, uint32
     if (shared->place != NULL) {
         rv = trh_prepare_store(&facts, shared->place, ptemp, s);
         memcpy(shared->id, facts.id, sizeof(shared->id));
-        capacity = rv == APR_SUCCESS ? large_enough(capacity, &facts, s) : capacity;
+        capacity = rv == APR_SUCCESS
+                       ? large_enough(capacity, count_alive(shared, facts.alive, ptemp), shared->previous != NULL, s)
+                       : capacity;
     }
     if (rv == APR_SUCCESS) {
         rv = make_segment(shared, capacity, shared->previous, ptemp, s);
@@ -158,7 +178,7 @@ static apr_status_t make_shared(trh_shared_t *shared, trh_locks_t *locks, uint32
     return rv;
 }
 
-/* Who reads a table that was replaced TR_LEDGER_ALSO times since has outlived too many restarts; it notices by itself. */
+/* Who reads a table that was replaced TR_LEDGER_ALSO times since has outlived too many restarts, and is told. */
 static void drop_oldest(trh_shared_t *newest)
 {
     trh_shared_t *shared = newest;
@@ -167,6 +187,7 @@ static void drop_oldest(trh_shared_t *newest)
         shared = shared->previous;
     }
     if (shared != NULL && shared->previous != NULL) {
+        atomic_store(&shared->previous->watch->incomplete, 1);
         apr_pool_destroy(shared->previous->pool);
         shared->previous = NULL;
     }
@@ -219,7 +240,7 @@ apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *locks, const tr_st
                          "%u revocations stays, because with no database its content would be lost",
                          capacity, found->configured);
         }
-        found->place = NULL;
+        found->place = NULL; /* so that a later restart with a database makes a new table */
         *out = found;
         return APR_SUCCESS;
     }

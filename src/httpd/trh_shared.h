@@ -25,10 +25,12 @@ typedef struct trh_presented_t {
 typedef struct trh_watch_t {
     _Atomic int64_t followed_at;  /* everything that was stored before is in the table */
     _Atomic int64_t followed_seq; /* up to this number */
-    _Atomic int64_t tried_at;     /* sign of life of the process that follows */
-    _Atomic int64_t follower;     /* its pid; 0: nobody */
-    _Atomic uint32_t incomplete;  /* the table lacks something for ever */
-    _Atomic uint32_t stalled;     /* it was said that following has stalled */
+    tr_store_memory_t memory;
+    _Atomic int64_t tried_at;    /* sign of life of the process that follows */
+    _Atomic int64_t follower;    /* its pid; 0: nobody */
+    _Atomic uint32_t incomplete; /* the table lacks something for ever */
+    _Atomic uint32_t superseded; /* there is a newer table, which is not written from here */
+    _Atomic uint32_t stalled;    /* it was said that following has stalled */
     _Atomic uint64_t stalls;
     _Atomic uint64_t presented; /* revoked tokens shown */
     trh_presented_t slot[TRH_PRESENTED_SLOTS];
@@ -84,9 +86,12 @@ TR_MUST_CHECK apr_status_t trh_load_store(trh_shared_t *shared, trh_locks_t *loc
                                           apr_pool_t *ptemp, server_rec *s);
 
 /* In a child: go on hearing of what others store. Several times a second. */
-void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, server_rec *s, apr_pool_t *scratch);
+void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, server_rec *s);
 
 /* Let another child do it at once. */
+/* In a child, once a second, where nothing else waits: store what could not be stored before. */
+void trh_retry(tr_store_t *store, server_rec *s);
+
 void trh_stop_following(trh_shared_t *shared);
 
 #endif

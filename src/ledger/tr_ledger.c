@@ -17,6 +17,8 @@ struct tr_ledger_t {
     void *baton;
     also_t also[TR_LEDGER_ALSO];
     int n_also;
+    bool (*is_superseded)(void *baton);
+    void *watch;
 };
 
 tr_ledger_t *tr_ledger_make(tr_table_t *table, apr_global_mutex_t *lock, tr_ledger_append_fn append, void *baton,
@@ -41,6 +43,12 @@ void tr_ledger_also(tr_ledger_t *ledger, tr_table_t *table, void (*on_full)(void
         also->baton = baton;
         ledger->n_also++;
     }
+}
+
+void tr_ledger_watch(tr_ledger_t *ledger, bool (*is_superseded)(void *baton), void *baton)
+{
+    ledger->is_superseded = is_superseded;
+    ledger->watch = baton;
 }
 
 static apr_status_t begin(tr_ledger_t *ledger)
@@ -74,7 +82,7 @@ static apr_status_t insert_locked(tr_ledger_t *ledger, const tr_entry_t *entries
     return tr_table_insert_many_locked(ledger->table, entries, n, durable, now_s);
 }
 
-static apr_status_t publish(tr_ledger_t *ledger, bool *is_done, const tr_entry_t *e, apr_time_t now)
+static apr_status_t publish(tr_ledger_t *ledger, bool *is_done, tr_entry_t *e, apr_time_t now)
 {
     apr_status_t rv = begin(ledger);
     apr_status_t unlocked;
@@ -84,23 +92,33 @@ static apr_status_t publish(tr_ledger_t *ledger, bool *is_done, const tr_entry_t
     }
     *is_done = tr_table_is_durable_locked(ledger->table, e);
     rv = insert_locked(ledger, e, 1, false, apr_time_sec(now));
+    tr_table_raise_locked(ledger->table, e);
     unlocked = end(ledger);
     return rv != APR_SUCCESS ? rv : unlocked;
 }
 
-apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static apr_status_t make_count(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
 {
+    tr_entry_t whole = *e;
     bool is_done = false;
-    apr_status_t rv = publish(ledger, &is_done, e, now);
+    apr_status_t rv = publish(ledger, &is_done, &whole, now);
 
     if (rv != APR_SUCCESS || ledger->append == NULL || is_done) {
         return rv;
     }
-    rv = ledger->append(ledger->baton, e, c, now);
+    rv = ledger->append(ledger->baton, &whole, c, now);
     if (rv == APR_SUCCESS) {
-        tr_table_set_durable(ledger->table, e);
+        tr_table_set_durable(ledger->table, &whole);
     }
     return rv;
+}
+
+/* Whoever sees that the table is still the newest has put e there before its content was taken over into the next. */
+apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+{
+    apr_status_t rv = make_count(ledger, e, c, now);
+
+    return rv == APR_SUCCESS && ledger->is_superseded != NULL && ledger->is_superseded(ledger->watch) ? TR_LEDGER_SUPERSEDED : rv;
 }
 
 apr_status_t tr_ledger_learn(tr_ledger_t *ledger, const tr_entry_t *entries, int n, bool durable, apr_time_t now)

@@ -9,6 +9,11 @@
 #define FREE_PAGES 1000    /* fewer than these are not worth giving back */
 #define SHRINK_PAGES 200
 
+static void set_error(tr_store_t *store, const char *error)
+{
+    apr_cpystrn(store->read_error, error != NULL ? error : "failed", sizeof(store->read_error));
+}
+
 static apr_status_t open_reader(tr_store_t *store)
 {
     apr_pool_t *scratch;
@@ -19,11 +24,11 @@ static apr_status_t open_reader(tr_store_t *store)
         return APR_SUCCESS;
     }
     if (apr_pool_create_unmanaged_ex(&scratch, NULL, NULL) != APR_SUCCESS) {
-        return APR_ENOMEM;
+        return TR_STORE_FAILED;
     }
     rv = tr_sql_open_known(&store->reader, &why, &store->place, &store->read, scratch);
     if (rv != APR_SUCCESS) {
-        tr_store_set_error(store, why);
+        set_error(store, why);
     }
     store->data_version = 0;
     apr_pool_destroy(scratch);
@@ -32,7 +37,7 @@ static apr_status_t open_reader(tr_store_t *store)
 
 static void close_reader(tr_store_t *store)
 {
-    tr_store_set_error(store, store->reader->error);
+    set_error(store, store->reader->error);
     tr_sql_close(store->reader);
     store->reader = NULL;
 }
@@ -111,9 +116,13 @@ apr_status_t tr_store_follow(tr_store_t *store, int64_t *seq, tr_store_rows_fn f
     bool is_stale = false;
     apr_status_t rv;
 
-    store->read.least_seq = *seq;
+    tr_store_remember(store, *seq);
     rv = follow(store, &is_stale, seq, fn, baton);
-    return is_stale ? follow(store, &is_stale, seq, fn, baton) : rv;
+    rv = is_stale ? follow(store, &is_stale, seq, fn, baton) : rv;
+    if (rv == APR_SUCCESS) {
+        store->read_error[0] = '\0';
+    }
+    return rv;
 }
 
 /* ---- cleaning ---------------------------------------------------------------------------------------------- */
@@ -148,10 +157,7 @@ static apr_status_t delete_locked(tr_sql_t *sql, const tr_sql_row_t *rows, int n
         rv = tr_sql_commit(sql);
     }
     if (rv != APR_SUCCESS) {
-        const char *error = sql->error;
-
         tr_sql_rollback(sql);
-        sql->error = error;
         return rv;
     }
     *deleted += removed_in_all;
@@ -169,11 +175,11 @@ static apr_status_t delete_expired(tr_store_t *store, tr_sql_row_t *rows, int n,
         }
     }
     for (int i = 0; i < expired && rv == APR_SUCCESS; i += DELETE_AT_ONCE) {
-        rv = tr_store_lock(store);
-        if (rv == APR_SUCCESS) {
-            rv = delete_locked(store->reader, rows + i, expired - i < DELETE_AT_ONCE ? expired - i : DELETE_AT_ONCE, deleted);
-            tr_store_unlock(store);
+        if (!tr_store_trylock(store)) {
+            return APR_SUCCESS; /* later: following must not wait */
         }
+        rv = delete_locked(store->reader, rows + i, expired - i < DELETE_AT_ONCE ? expired - i : DELETE_AT_ONCE, deleted);
+        tr_store_unlock(store);
     }
     return rv;
 }
@@ -195,11 +201,26 @@ static apr_status_t shrink(tr_store_t *store)
     if (rv != APR_SUCCESS || unused < FREE_PAGES || unused < pages / 4) {
         return rv;
     }
-    rv = tr_store_lock(store);
-    if (rv == APR_SUCCESS) {
+    if (tr_store_trylock(store)) {
         rv = tr_sql_get(sql, &row, "PRAGMA incremental_vacuum(" APR_STRINGIFY(SHRINK_PAGES) ")");
         tr_store_unlock(store);
     }
+    return rv;
+}
+
+/* Several servers may use one database: none may delete what lives by the clock of the database. */
+static apr_status_t ask_clock(tr_store_t *store, int64_t *now_s)
+{
+    apr_dbd_row_t *row;
+    int64_t there_s;
+    apr_status_t rv;
+
+    if (store->reader->is_file) {
+        return APR_SUCCESS;
+    }
+    rv = tr_sql_get(store->reader, &row, "SELECT CAST(floor(extract(epoch FROM now())) AS BIGINT)");
+    there_s = rv == APR_SUCCESS && row != NULL ? tr_sql_int(store->reader, row, 0) : 0;
+    *now_s = there_s < *now_s ? there_s : *now_s;
     return rv;
 }
 
@@ -209,6 +230,9 @@ static apr_status_t clean(tr_store_t *store, int *deleted, int64_t now_s)
     int n = TR_ROWS_AT_ONCE;
 
     *deleted = 0;
+    if (rv == APR_SUCCESS) {
+        rv = ask_clock(store, &now_s);
+    }
     for (int batch = 0; batch < (*deleted > 0 ? BUSY_BATCHES : CLEAN_BATCHES) && n == TR_ROWS_AT_ONCE && rv == APR_SUCCESS;
          batch++) {
         tr_sql_row_t *rows;
@@ -233,7 +257,7 @@ static apr_status_t clean(tr_store_t *store, int *deleted, int64_t now_s)
         close_reader(store);
     }
     else if (rv == TR_STORE_FAILED && store->reader != NULL) {
-        tr_store_set_error(store, store->reader->error);
+        set_error(store, store->reader->error);
     }
     return rv;
 }

@@ -73,13 +73,16 @@ void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool)
 
 /* ---- one transaction --------------------------------------------------------------------------------------- */
 
-static apr_status_t write_jobs(tr_sql_t *sql, int64_t *stored_seq, job_t *const *jobs, int n)
+static apr_status_t write_jobs(tr_store_t *store, tr_sql_t *sql, job_t *const *jobs, int n)
 {
     tr_sql_state_t state;
     apr_status_t rv = tr_sql_begin(sql);
 
     if (rv == APR_SUCCESS) {
         rv = tr_sql_lock_state(sql, &state);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = tr_sql_compare(sql, &state, &store->written, 0);
     }
     for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
         jobs[i]->row.seq = ++state.last_seq;
@@ -94,8 +97,9 @@ static apr_status_t write_jobs(tr_sql_t *sql, int64_t *stored_seq, job_t *const 
         rv = tr_sql_commit(sql);
     }
     if (rv == APR_SUCCESS) {
-        *stored_seq = state.last_seq;
-        rv = tr_files_write_mark(sql, state.id, state.last_seq);
+        tr_store_remember(store, state.last_seq);
+        /* They are stored, whatever becomes of the mark; but the next are not before it can be made anew. */
+        sql->is_over = tr_files_write_mark(sql, state.id, state.last_seq) != APR_SUCCESS;
     }
     return rv;
 }
@@ -132,10 +136,14 @@ static apr_status_t try_to_store(tr_store_t *store, bool *is_stale, job_t *const
     apr_status_t rv = was_open ? APR_SUCCESS : open_writer(store, &why);
 
     if (rv == APR_SUCCESS) {
-        rv = write_jobs(store->writer, &store->written.least_seq, jobs, n);
+        rv = write_jobs(store, store->writer, jobs, n);
         why = store->writer->error;
     }
     store->failed = rv != APR_SUCCESS;
+    if (rv == APR_SUCCESS && store->writer->is_over) {
+        close_writer(store);
+        return APR_SUCCESS;
+    }
     if (rv == APR_SUCCESS) {
         apr_pool_clear(store->writer->scratch);
         return APR_SUCCESS;

@@ -91,7 +91,7 @@ apr_status_t tr_store_parse(tr_store_place_t *out, const char **why, const char 
         out->name = "the PostgreSQL database";
         return load_driver(why, out->driver, pool);
     }
-    *why = apr_psprintf(pool, "\"%.20s\" is none of sqlite3:PATH, pgsql:CONNINFO, none", text);
+    *why = "it must be sqlite3:PATH, pgsql:CONNINFO or none"; /* not what was written: it may hold a password */
     return APR_EINVAL;
 }
 
@@ -114,14 +114,14 @@ static const char *reason_of(int error, apr_pool_t *pool)
  * Empty, root's, and nobody else's to write: as a package or a start that was interrupted leaves it. What is in use, or
  * stands at the top, is left alone.
  */
-static bool may_be_given(int fd, const char *folder)
+static bool may_be_given(int fd, const char *folder, bool made)
 {
     struct stat info;
     struct dirent *entry;
     bool empty = true;
     DIR *dir;
 
-    if (strrchr(folder, '/') == folder || fstat(fd, &info) != 0 || info.st_uid != 0 ||
+    if ((!made && strrchr(folder, '/') == folder) || fstat(fd, &info) != 0 || info.st_uid != 0 ||
         (info.st_mode & (S_IWOTH | S_ISVTX)) != 0) {
         return false;
     }
@@ -157,7 +157,7 @@ apr_status_t tr_store_make_folder(const char **why, const tr_store_place_t *plac
     }
     /* What is wrong with a folder that cannot be opened is found out by the user it is for. */
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && (made || may_be_given(fd, folder)) && fchown(fd, user, group) != 0) {
+    if (fd >= 0 && may_be_given(fd, folder, made) && fchown(fd, user, group) != 0) {
         rv = apr_get_os_error();
         *why = apr_psprintf(pool, "the folder %s cannot be given to httpd's user: %s", folder, reason_of(rv, pool));
     }

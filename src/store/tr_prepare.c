@@ -121,8 +121,14 @@ static apr_status_t check_encoding(tr_sql_t *sql)
 static apr_status_t migrate(tr_sql_t *sql, bool *created)
 {
     int64_t version = 0;
-    apr_status_t rv = tr_sql_begin(sql);
+    apr_status_t rv = current_version(sql, &version);
 
+    *created = false;
+    /* Nothing to do, as nearly always: somebody else's write transaction must not keep httpd from starting. */
+    if (rv != APR_SUCCESS || version == TR_SCHEMA_VERSION) {
+        return rv;
+    }
+    rv = tr_sql_begin(sql);
     if (rv == APR_SUCCESS) {
         rv = lock_schema(sql);
     }
@@ -140,17 +146,15 @@ static apr_status_t migrate(tr_sql_t *sql, bool *created)
         rv = tr_sql_do(sql, "COMMIT");
     }
     if (rv != APR_SUCCESS) {
-        const char *error = sql->error;
-
         tr_sql_rollback(sql);
-        sql->error = error;
     }
     return rv;
 }
 
 /*
- * Whoever closes a database as the last one makes SQLite delete its log, with everything that could not be read of it. What
- * was refused stays as it was found: the process ends without closing.
+ * Whoever closes a database as the last one makes SQLite delete its log and its index. What was refused must stay as it was
+ * found, with everything that could not be read; and what is good must be there for the children, who could not make it on
+ * a full disk. So the process ends without closing.
  */
 static void abandon(tr_sql_t *sql)
 {
@@ -165,24 +169,6 @@ static void abandon(tr_sql_t *sql)
 }
 
 /* ---- is it whole, and new enough? -------------------------------------------------------------------------- */
-
-/*
- * Copy the write-ahead log into the database and sync both. After a crash the log may hold what was never synced; after
- * this it is, written anew. False: other processes use it, or the disk is full.
- */
-static bool settle(tr_sql_t *sql)
-{
-    apr_dbd_row_t *row;
-    const char *error = sql->error;
-    bool good;
-
-    if (!sql->is_file) {
-        return true;
-    }
-    good = tr_sql_get(sql, &row, "PRAGMA wal_checkpoint(TRUNCATE)") == APR_SUCCESS && row != NULL && tr_sql_int(sql, row, 0) == 0;
-    sql->error = error;
-    return good;
-}
 
 /*
  * A file that is gone, or empty, while its mark or its log knows of revocations, must not become an empty list. SQLite
@@ -220,34 +206,48 @@ static apr_status_t check_presence(const char **why, const tr_store_place_t *pla
     return APR_SUCCESS;
 }
 
-static apr_status_t compare_mark(const char **warning, tr_sql_t *sql, const tr_store_facts_t *facts, apr_pool_t *pool)
-{
-    const char *path = sql->place->path;
+/* What the mark said before the database was read: others may store, and move it on, meanwhile. */
+typedef struct mark_t {
+    tr_mark_state_t state;
     char id[TR_STORE_ID_LEN + 1];
     int64_t seq;
+} mark_t;
 
-    switch (tr_files_read_mark(id, &seq, sql->place, pool)) {
+static const char *also(const char *first, const char *second, apr_pool_t *pool)
+{
+    return first != NULL ? apr_pstrcat(pool, first, "; and ", second, NULL) : second;
+}
+
+static apr_status_t compare_mark(const char **warning, tr_sql_t *sql, const mark_t *mark, const tr_store_facts_t *facts,
+                                 apr_pool_t *pool)
+{
+    const char *path = sql->place->path;
+
+    switch (mark->state) {
     case TR_MARK_NONE:
         return APR_SUCCESS;
     case TR_MARK_BROKEN:
-        *warning = apr_psprintf(pool,
-                                "%s-mark is damaged and was made anew; so nobody can tell whether %s holds everything that was "
-                                "acknowledged",
-                                path, path);
+        *warning =
+            also(*warning,
+                 apr_psprintf(pool,
+                              "%s-mark is damaged and was made anew; so nobody can tell whether %s holds everything that was "
+                              "acknowledged",
+                              path, path),
+                 pool);
         return APR_SUCCESS;
     case TR_MARK_GOOD:
         break;
     }
-    if (seq > 0 && strcmp(id, facts->id) != 0) {
+    if (mark->seq > 0 && strcmp(mark->id, facts->id) != 0) {
         return tr_sql_refuse(sql, "%s-mark belongs to another database than %s; put that back, or remove %s-mark", path, path,
                              path);
     }
-    if (seq > facts->last_seq) {
+    if (mark->seq > facts->last_seq) {
         return tr_sql_refuse(sql,
                              "%s is damaged or old: revocations up to number %" APR_INT64_T_FMT
                              " were acknowledged, it knows them up to %" APR_INT64_T_FMT
                              "; restore a newer backup, or remove %s-mark to accept the loss",
-                             path, seq, facts->last_seq, path);
+                             path, mark->seq, facts->last_seq, path);
     }
     return APR_SUCCESS;
 }
@@ -278,22 +278,23 @@ static apr_status_t prepare(tr_store_facts_t *out, const char **why, const char 
                             apr_pool_t *pool)
 {
     apr_status_t rv = check_encoding(sql);
+    mark_t mark = {.state = TR_MARK_NONE};
 
     if (rv == APR_SUCCESS) {
         rv = migrate(sql, &out->created);
     }
     if (rv == APR_SUCCESS) {
+        mark.state = tr_files_read_mark(mark.id, &mark.seq, sql->place, pool);
         rv = read_facts(out, sql, now_s);
     }
     if (rv == APR_SUCCESS) {
-        rv = compare_mark(warning, sql, out, pool);
+        rv = compare_mark(warning, sql, &mark, out, pool);
     }
-    if (rv == APR_SUCCESS) {
-        out->synced = settle(sql);
-    }
-    if (rv == APR_SUCCESS && tr_files_make_mark(why, sql->place, out->id, out->last_seq, pool) != APR_SUCCESS) {
+    /* A good one belongs to those who store; it must not go back. */
+    if (rv == APR_SUCCESS && (mark.state != TR_MARK_GOOD || strcmp(mark.id, out->id) != 0) &&
+        tr_files_make_mark(why, sql->place, out->id, out->last_seq, pool) != APR_SUCCESS) {
         /* On a full disk the list can be read, and must be: what is missing is a place for new ones. */
-        *warning = *why;
+        *warning = also(*warning, apr_pstrcat(pool, *why, "; revoking is answered 503 until it can be", NULL), pool);
     }
     return rv;
 }
@@ -313,11 +314,9 @@ static apr_status_t open_and_prepare(tr_store_facts_t *out, bool *again, const c
     if (rv != APR_SUCCESS) {
         *why = apr_pstrdup(pool, sql->error);
         *again = sql->is_file && tr_sql_is_stale(sql);
-        abandon(sql);
-        return rv;
     }
-    tr_sql_close(sql);
-    return APR_SUCCESS;
+    abandon(sql);
+    return rv;
 }
 
 apr_status_t tr_store_prepare(tr_store_facts_t *out, const char **why, const char **warning, const tr_store_place_t *place,
@@ -380,13 +379,33 @@ static apr_status_t load_rows(tr_sql_t *sql, int64_t *last_seq, tr_store_rows_fn
                            sql->place->name, state.rows, rows);
     }
     *last_seq = rv == APR_SUCCESS ? state.last_seq : 0;
+    tr_sql_rollback(sql);
     return rv;
 }
 
-apr_status_t tr_store_load(int64_t *last_seq, const char **why, const tr_store_place_t *place, const char *id,
+/*
+ * Copy the write-ahead log into the database and sync both. After a crash the log may hold what was never synced; after
+ * this it is, written anew. False: other processes use it, or the disk is full.
+ */
+static bool settle(tr_sql_t *sql)
+{
+    apr_dbd_row_t *row;
+    const char *error = sql->error;
+    bool good;
+
+    if (!sql->is_file) {
+        return true;
+    }
+    good = tr_sql_get(sql, &row, "PRAGMA wal_checkpoint(TRUNCATE)") == APR_SUCCESS && row != NULL && tr_sql_int(sql, row, 0) == 0;
+    sql->error = error;
+    return good;
+}
+
+apr_status_t tr_store_load(int64_t *last_seq, bool *synced, const char **why, const tr_store_place_t *place, const char *id,
                            tr_store_rows_fn fn, void *baton, apr_pool_t *pool)
 {
-    tr_sql_known_t known = {.id = id};
+    tr_store_memory_t memory = {.seq = 0};
+    tr_sql_known_t known = {.id = id, .memory = &memory};
     tr_sql_t *sql;
     apr_status_t rv = tr_sql_open_known(&sql, why, place, &known, pool);
 
@@ -396,9 +415,9 @@ apr_status_t tr_store_load(int64_t *last_seq, const char **why, const tr_store_p
     rv = load_rows(sql, last_seq, fn, baton);
     if (rv == TR_STORE_FAILED) {
         *why = apr_pstrdup(pool, sql->error);
-        abandon(sql);
-        return rv;
     }
-    tr_sql_close(sql);
+    /* Not before everything was found whole: it changes the files. */
+    *synced = rv == APR_SUCCESS && settle(sql);
+    abandon(sql);
     return rv;
 }

@@ -35,7 +35,7 @@ static const dialect_t sqlite = {
 static const dialect_t postgres = {
     "SET client_encoding TO 'UTF8'; SET synchronous_commit TO on; SET lock_timeout TO '5s'; "
     "SET idle_in_transaction_session_timeout TO '10s'; SET standard_conforming_strings TO on",
-    "BEGIN",
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     READ_STATE " FOR UPDATE",
 };
@@ -66,7 +66,8 @@ apr_status_t tr_sql_fail(tr_sql_t *sql, int ret, const char *doing)
     const char *text = apr_dbd_error(sql->driver, sql->handle, ret);
 
     text = text != NULL && *text != '\0' ? text : "failed";
-    sql->error = one_line(apr_psprintf(sql->pool, "%s: %s: %s", sql->place->name, doing, text));
+    apr_snprintf(sql->error_text, sizeof(sql->error_text), "%s: %.60s: %s", sql->place->name, doing, text);
+    sql->error = one_line(sql->error_text);
     return TR_STORE_FAILED;
 }
 
@@ -75,8 +76,9 @@ apr_status_t tr_sql_refuse(tr_sql_t *sql, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    sql->error = apr_pvsprintf(sql->pool, fmt, args);
+    apr_vsnprintf(sql->error_text, sizeof(sql->error_text), fmt, args);
     va_end(args);
+    sql->error = one_line(sql->error_text);
     return TR_STORE_FAILED;
 }
 
@@ -87,7 +89,7 @@ apr_status_t tr_sql_do(tr_sql_t *sql, const char *statements)
     int rows;
     int ret = apr_dbd_query(sql->driver, sql->handle, &rows, statements);
 
-    return ret == 0 ? APR_SUCCESS : tr_sql_fail(sql, ret, apr_pstrmemdup(sql->pool, statements, strcspn(statements, "(;")));
+    return ret == 0 ? APR_SUCCESS : tr_sql_fail(sql, ret, statements);
 }
 
 apr_status_t tr_sql_get(tr_sql_t *sql, apr_dbd_row_t **out, const char *select)
@@ -273,39 +275,54 @@ apr_status_t tr_sql_open(tr_sql_t **out, const char **why, const tr_store_place_
     return APR_SUCCESS;
 }
 
+apr_status_t tr_sql_compare(tr_sql_t *sql, const tr_sql_state_t *state, const tr_sql_known_t *known, int64_t least_seq)
+{
+    int64_t seq = atomic_load(&known->memory->seq);
+
+    least_seq = seq > least_seq ? seq : least_seq;
+    if (strcmp(state->id, known->id) != 0) {
+        return tr_sql_refuse(sql,
+                             "%s is another database than the one httpd was started with; put that back, or stop and start httpd",
+                             sql->place->name);
+    }
+    if (state->version != TR_SCHEMA_VERSION) {
+        return tr_sql_refuse(sql, "%s was changed to schema %" APR_INT64_T_FMT " while httpd was using it; stop and start httpd",
+                             sql->place->name, state->version);
+    }
+    /* A file can be put back. A server that came back with less gets new numbers for what others store, and is never sound. */
+    if (state->last_seq < least_seq && !sql->is_file) {
+        atomic_store(&known->memory->replaced, 1);
+    }
+    if (state->last_seq < least_seq || atomic_load(&known->memory->replaced) != 0) {
+        return tr_sql_refuse(sql,
+                             "%s was replaced by an older state of itself (revocations up to number %" APR_INT64_T_FMT
+                             " instead of %" APR_INT64_T_FMT "); put the newer one back, and stop and start httpd",
+                             sql->place->name, state->last_seq, least_seq);
+    }
+    return APR_SUCCESS;
+}
+
 /* What was put in its place may have the same id and be older. The mark is read first: it follows the database. */
 static apr_status_t recognize(tr_sql_t *sql, const tr_sql_known_t *known)
 {
     char mark_id[TR_STORE_ID_LEN + 1];
     int64_t mark_seq = 0;
     bool has_mark = tr_files_read_mark(mark_id, &mark_seq, sql->place, sql->scratch) == TR_MARK_GOOD;
-    int64_t least_seq = has_mark && mark_seq > known->least_seq ? mark_seq : known->least_seq;
     const char *why;
     tr_sql_state_t state;
     apr_status_t rv = tr_sql_read_state(sql, &state);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (rv == APR_SUCCESS && has_mark && mark_seq > 0 && strcmp(mark_id, known->id) != 0) {
+        return tr_sql_refuse(sql, "%s-mark belongs to another database; put its own back, or remove it", sql->place->name);
     }
-    if (strcmp(state.id, known->id) != 0 || (has_mark && strcmp(mark_id, known->id) != 0)) {
-        return tr_sql_refuse(sql,
-                             "%s is another database than the one httpd was started with; put that back, or stop and start httpd",
-                             sql->place->name);
+    if (rv == APR_SUCCESS) {
+        rv = tr_sql_compare(sql, &state, known, has_mark ? mark_seq : 0);
     }
-    if (state.version != TR_SCHEMA_VERSION) {
-        return tr_sql_refuse(sql, "%s was changed to schema %" APR_INT64_T_FMT " while httpd was using it; stop and start httpd",
-                             sql->place->name, state.version);
-    }
-    if (state.last_seq < least_seq) {
-        return tr_sql_refuse(sql,
-                             "%s was replaced by an older state of itself (revocations up to number %" APR_INT64_T_FMT
-                             " instead of %" APR_INT64_T_FMT "); put the newer one back",
-                             sql->place->name, state.last_seq, least_seq);
-    }
-    if (!has_mark && tr_files_make_mark(&why, sql->place, state.id, state.last_seq, sql->scratch) != APR_SUCCESS) {
+    if (rv == APR_SUCCESS && (!has_mark || strcmp(mark_id, known->id) != 0) &&
+        tr_files_make_mark(&why, sql->place, state.id, state.last_seq, sql->scratch) != APR_SUCCESS) {
         return tr_sql_refuse(sql, "%s", why);
     }
-    return APR_SUCCESS;
+    return rv;
 }
 
 apr_status_t tr_sql_open_known(tr_sql_t **out, const char **why, const tr_store_place_t *place, tr_sql_known_t *known,

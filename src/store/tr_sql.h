@@ -24,8 +24,10 @@ typedef struct tr_sql_t {
     apr_dbd_t *handle;
     apr_pool_t *pool;    /* of the connection */
     apr_pool_t *scratch; /* of a statement's result; whoever runs statements clears it */
-    const char *error;   /* of the last failure, in pool */
-    bool is_file;        /* SQLite */
+    const char *error;   /* of the last failure; NULL: none */
+    char error_text[600];
+    bool is_file; /* SQLite */
+    bool is_over; /* its mark cannot be written: close it */
     tr_sql_file_t file, wal;
     int mark; /* file descriptor; -1: none */
     apr_dbd_prepared_t *insert, *remove, *after;
@@ -57,17 +59,21 @@ TR_MUST_CHECK apr_status_t tr_sql_open(tr_sql_t **out, const char **why, const t
 /* What a connection must find, and found last time. */
 typedef struct tr_sql_known_t {
     const char *id;
-    int64_t least_seq; /* revocations up to here are known to be stored */
-    bool seen;         /* file and wal are of the last connection */
+    tr_store_memory_t *memory;
+    bool seen; /* file and wal are of the last connection */
     tr_sql_file_t file, wal;
 } tr_sql_known_t;
 
 /*
- * Connect to the database with this id that holds revocations up to least_seq, and up to what its mark says, and prepare
+ * Connect to the database with this id that holds revocations up to what memory and its mark know, and prepare
  * for its rows. The same errors. known is updated.
  */
 TR_MUST_CHECK apr_status_t tr_sql_open_known(tr_sql_t **out, const char **why, const tr_store_place_t *place,
                                              tr_sql_known_t *known, apr_pool_t *pool);
+
+/* Is this the database that known tells of, and not an older state of it? */
+TR_MUST_CHECK apr_status_t tr_sql_compare(tr_sql_t *sql, const tr_sql_state_t *state, const tr_sql_known_t *known,
+                                          int64_t least_seq);
 
 /*
  * After a failure: is it likely that a new connection helps? SQLite's statements grow old when somebody vacuums; a server

@@ -1,23 +1,27 @@
 /*
  * tr_store.c: storing revocations, with one commit for all that wait.
  *
- * Whoever comes first leads: he takes all that queue up while he waits for the lock between processes, stores them in one
- * transaction, and wakes the others; then one of those who came meanwhile leads. What a leader works on is copied, so that
- * nobody must stay whose patience ends.
+ * A thread of its own takes all that queue up while it waits for the lock between processes, stores them in one
+ * transaction, and wakes who waits. A disk or a server that does not answer can hold up that thread for ever, and no
+ * other: what it works on is copied, and whose patience ends goes.
  *
  * After a failure the connection is closed: what it holds may never reach the disk, however often it is asked again. The
  * revocations of that commit are kept and stored anew over a new connection.
  */
 #include "tr_store_private.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include <apr_strings.h>
 
+#include "tr_digest.h"
+
 #define PATIENCE apr_time_from_sec(5)      /* of a caller */
 #define LOCK_PATIENCE apr_time_from_sec(3) /* of the one who leads; SQLite adds its own */
 
-tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock)
+tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock, tr_store_memory_t *memory)
 {
     apr_pool_t *pool;
     tr_store_t *store;
@@ -31,12 +35,15 @@ tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_glo
     store->place.params = apr_pstrdup(pool, place->params);
     store->place.path = apr_pstrdup(pool, place->path);
     store->place.name = apr_pstrdup(pool, place->name);
+    store->memory = memory != NULL ? memory : &store->own_memory;
     store->written.id = store->read.id = apr_pstrdup(pool, id);
+    store->written.memory = store->read.memory = store->memory;
     store->lock = lock;
     store->tail = &store->queue;
     store->left_tail = &store->left;
     apr_thread_mutex_create(&store->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
     apr_thread_cond_create(&store->idle, pool);
+    apr_thread_cond_create(&store->work, pool);
     apr_pool_create_unmanaged_ex(&store->batch_pool, NULL, NULL);
     return store;
 }
@@ -55,9 +62,14 @@ const char *tr_store_error(tr_store_t *store, apr_pool_t *pool)
     char *copy;
 
     apr_thread_mutex_lock(store->mutex);
-    copy = apr_pstrdup(pool, store->error[0] != '\0' ? store->error : "no answer for some seconds");
+    copy = apr_pstrdup(pool, store->error);
     apr_thread_mutex_unlock(store->mutex);
     return copy;
+}
+
+const char *tr_store_follow_error(const tr_store_t *store)
+{
+    return store->read_error[0] != '\0' ? store->read_error : "the child that reads it for all does not answer";
 }
 
 /* ---- the lock between processes ---------------------------------------------------------------------------- */
@@ -77,7 +89,20 @@ apr_status_t tr_store_lock(tr_store_t *store)
         tr_store_set_error(store, APR_STATUS_IS_TIMEUP(rv) ? "another process of this httpd does not stop writing"
                                                            : "the lock tokrevoke-store failed");
     }
-    return rv;
+    return rv == APR_SUCCESS ? APR_SUCCESS : TR_STORE_FAILED;
+}
+
+bool tr_store_trylock(tr_store_t *store)
+{
+    return store->lock == NULL || apr_global_mutex_trylock(store->lock) == APR_SUCCESS;
+}
+
+void tr_store_remember(tr_store_t *store, int64_t seq)
+{
+    int64_t old = atomic_load(&store->memory->seq);
+
+    while (old < seq && !atomic_compare_exchange_weak(&store->memory->seq, &old, seq)) {
+    }
 }
 
 void tr_store_unlock(tr_store_t *store)
@@ -151,12 +176,13 @@ static void call_all(const calls_t *calls)
     }
 }
 
+/* The mutex is held. */
 void tr_store_stop_leading(tr_store_t *store)
 {
     store->busy = false;
     store->is_stuck = false;
     if (store->queue != NULL) {
-        apr_thread_cond_signal(store->queue->seat->call);
+        apr_thread_cond_signal(store->work);
     }
     if (store->stopped) {
         apr_thread_cond_broadcast(store->idle);
@@ -182,10 +208,11 @@ static void leave_seat(tr_store_t *store, seat_t *seat)
     store->seats = seat;
 }
 
-/* The mutex is held at the beginning and at the end, and busy is ours. */
-static void lead(tr_store_t *store, calls_t *calls)
+/* Store what is in the queue. The mutex is held at the beginning and at the end, and busy is ours. */
+static void lead(tr_store_t *store)
 {
     job_t *jobs[TR_STORE_MAX_BATCH];
+    calls_t calls;
     apr_status_t locked, rv;
     int n;
 
@@ -199,8 +226,48 @@ static void lead(tr_store_t *store, calls_t *calls)
         tr_store_unlock(store);
     }
     apr_thread_mutex_lock(store->mutex);
-    finish(store, calls, jobs, n, rv);
+    finish(store, &calls, jobs, n, rv);
     tr_store_stop_leading(store);
+    apr_thread_mutex_unlock(store->mutex);
+    call_all(&calls);
+    apr_thread_mutex_lock(store->mutex);
+}
+
+static void *APR_THREAD_FUNC write_for_all(apr_thread_t *thread, void *data)
+{
+    tr_store_t *store = data;
+
+    (void)thread;
+    apr_thread_mutex_lock(store->mutex);
+    while (!store->stopped || store->queue != NULL) {
+        if (store->busy || store->queue == NULL) {
+            apr_thread_cond_wait(store->work, store->mutex);
+            continue;
+        }
+        store->busy = true;
+        lead(store);
+    }
+    apr_thread_mutex_unlock(store->mutex);
+    tr_leave_openssl(); /* libpq may have used it, and the process may be in exit() */
+    return NULL;
+}
+
+/* With the first revocation: most children never get one. The mutex is held. */
+static bool has_writer(tr_store_t *store)
+{
+    sigset_t all, before;
+
+    if (store->thread != NULL) {
+        return true;
+    }
+    /* httpd's own threads handle its signals; a handler that ran here could end the process under our mutex. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (apr_thread_create(&store->thread, NULL, write_for_all, store, store->pool) != APR_SUCCESS) {
+        store->thread = NULL;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return store->thread != NULL;
 }
 
 static void keep_waiter(tr_store_t *store, const waiter_t *waiter)
@@ -219,19 +286,16 @@ static void keep_waiter(tr_store_t *store, const waiter_t *waiter)
 static void give_up(tr_store_t *store, waiter_t *waiter)
 {
     waiter->status = TR_STORE_FAILED;
-    store->is_stuck = true;
+    store->is_stuck = store->busy;
+    apr_cpystrn(store->error, "the database does not answer", sizeof(store->error));
     if (waiter->job != NULL) {
         waiter->job->waiter = NULL;
         return;
     }
     leave_queue(store, waiter);
     keep_waiter(store, waiter);
-    if (!store->busy) {
-        tr_store_stop_leading(store); /* the call to lead may have been ours */
-    }
 }
 
-/* Waits for the next change; somebody else leads. */
 static bool is_out_of_patience(tr_store_t *store, const waiter_t *waiter)
 {
     apr_status_t rv = apr_thread_cond_timedwait(waiter->seat->call, store->mutex, PATIENCE);
@@ -242,11 +306,10 @@ static bool is_out_of_patience(tr_store_t *store, const waiter_t *waiter)
 apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
 {
     waiter_t waiter = {.entry = e, .circumstances = c, .now = now, .status = TR_STORE_FAILED};
-    calls_t calls = {.n = 0};
 
     apr_thread_mutex_lock(store->mutex);
-    if (store->stopped || (store->is_stuck && store->busy)) {
-        /* Threads that serve pages must not all wait for a disk that does not answer. */
+    /* Threads that serve pages must not all wait for a disk that does not answer. */
+    if (store->stopped || (store->is_stuck && store->busy) || !has_writer(store)) {
         give_up(store, &waiter);
         apr_thread_mutex_unlock(store->mutex);
         return TR_STORE_FAILED;
@@ -254,37 +317,40 @@ apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_ci
     waiter.seat = take_seat(store);
     *store->tail = &waiter;
     store->tail = &waiter.next;
+    if (!store->busy) {
+        apr_thread_cond_signal(store->work);
+    }
     while (!waiter.done) {
-        if (!store->busy && !store->stopped) {
-            call_all(&calls); /* led before, for others only */
-            store->busy = true;
-            lead(store, &calls);
-        }
-        else if (store->stopped || is_out_of_patience(store, &waiter)) {
+        if (is_out_of_patience(store, &waiter)) {
             give_up(store, &waiter);
             break;
         }
     }
     leave_seat(store, waiter.seat);
     apr_thread_mutex_unlock(store->mutex);
-    call_all(&calls);
     return waiter.status;
 }
 
 apr_status_t tr_store_stop(tr_store_t *store)
 {
     apr_status_t rv = APR_SUCCESS;
+    apr_status_t ended;
+    bool is_idle;
     int stored;
 
+    /* Whether something is left is asked at the end. */
     rv = tr_store_retry(store, &stored);
     apr_thread_mutex_lock(store->mutex);
     store->stopped = true;
-    while (store->busy && !APR_STATUS_IS_TIMEUP(apr_thread_cond_timedwait(store->idle, store->mutex, PATIENCE))) {
+    apr_thread_cond_signal(store->work);
+    while ((store->busy || store->queue != NULL) &&
+           !APR_STATUS_IS_TIMEUP(apr_thread_cond_timedwait(store->idle, store->mutex, PATIENCE))) {
     }
-    if (!store->busy) {
-        tr_sql_close(store->writer);
-        store->writer = NULL;
-    }
+    is_idle = !store->busy && store->queue == NULL;
+    rv = is_idle && store->left == NULL ? APR_SUCCESS : TR_STORE_FAILED;
     apr_thread_mutex_unlock(store->mutex);
+    if (is_idle && store->thread != NULL) {
+        apr_thread_join(&ended, store->thread);
+    }
     return rv;
 }

@@ -6,6 +6,7 @@
 
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
+#include <apr_thread_proc.h>
 
 #include "tr_sql.h"
 
@@ -47,9 +48,12 @@ struct tr_store_t {
     apr_pool_t *pool; /* without a parent: exit() destroys httpd's pools while threads still run */
     tr_store_place_t place;
     apr_global_mutex_t *lock;
+    tr_store_memory_t *memory, own_memory;
 
-    apr_thread_mutex_t *mutex; /* guards what follows, up to the reader */
-    apr_thread_cond_t *idle;   /* when stopped: nobody leads any more */
+    apr_thread_mutex_t *mutex; /* guards what follows, up to error */
+    apr_thread_t *thread;      /* that stores; NULL: not needed yet */
+    apr_thread_cond_t *work;   /* for it */
+    apr_thread_cond_t *idle;   /* when stopped: no transaction is under way any more */
     struct seat_t *seats;      /* free ones */
     bool stopped;              /* nobody may begin */
     bool busy;                 /* somebody leads */
@@ -60,8 +64,9 @@ struct tr_store_t {
     bool retry_failed;
     char error[512];
 
-    tr_sql_t *writer; /* whoever leads */
-    bool failed;      /* the last transaction */
+    /* Of whoever has set busy, without the mutex. */
+    tr_sql_t *writer;
+    bool failed; /* the last transaction */
     tr_sql_known_t written;
     int idle_calls;
     apr_pool_t *batch_pool;
@@ -71,12 +76,16 @@ struct tr_store_t {
     tr_sql_known_t read;
     int64_t data_version; /* 0: not asked yet */
     int64_t clean_seq;    /* rows up to here have been looked at in this round */
-    bool freed;           /* rows were deleted in this round */
+    char read_error[512];
 };
 
-/* Between the writers of all processes of this httpd. Waits some seconds. */
+/* Between the writers of all processes of this httpd. Waits some seconds, then TR_STORE_FAILED. */
 TR_MUST_CHECK apr_status_t tr_store_lock(tr_store_t *store);
+bool tr_store_trylock(tr_store_t *store);
 void tr_store_unlock(tr_store_t *store);
+
+/* Revocations up to seq are known to be stored. */
+void tr_store_remember(tr_store_t *store, int64_t seq);
 
 void tr_store_set_error(tr_store_t *store, const char *error);
 
@@ -85,14 +94,14 @@ void tr_store_set_error(tr_store_t *store, const char *error);
 /* A copy of what waiter brought, in pool, fit for the database. */
 void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool);
 
-/* One transaction, by the leader alone, who holds the lock between processes. Connects where that is needed. */
+/* One transaction, by whoever has set busy and holds the lock between processes. Connects where that is needed. */
 TR_MUST_CHECK apr_status_t tr_job_store(tr_store_t *store, job_t *const *jobs, int n);
 
 /* ---- what could not be stored (tr_retry.c); the mutex is held ---------------------------------------------- */
 
 void tr_retry_keep(tr_store_t *store, const job_t *job);
 
-/* The one who led is done: let the next one lead. The mutex is held. */
+/* Whoever had set busy is done. The mutex is held. */
 void tr_store_stop_leading(tr_store_t *store);
 
 #endif

@@ -381,6 +381,26 @@ bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e)
     return have.cut_off >= want.cut_off && have.expires_s >= want.expires_s;
 }
 
+void tr_table_raise_locked(const tr_table_t *table, tr_entry_t *e)
+{
+    slot_t *slot = find_equal(table, tr_table_mark(table, e->kind, e->issuer, e->value));
+    content_t have;
+    int64_t expires_s;
+
+    if (slot == NULL) {
+        return;
+    }
+    have = read_content(slot);
+    expires_s = have.expires_s == NEVER ? TR_FOREVER : (int64_t)have.expires_s;
+    /* What is clamped in the table need not be on disk. */
+    if (expires_s > e->expires_s && have.expires_s != clamp_expiry(e->expires_s)) {
+        e->expires_s = expires_s;
+    }
+    if (cut_off_of(e) == e->issued_before && have.cut_off > e->issued_before) {
+        e->issued_before = have.cut_off;
+    }
+}
+
 void tr_table_set_durable(tr_table_t *table, const tr_entry_t *e)
 {
     content_t stored = content_of(table, e);
@@ -388,5 +408,18 @@ void tr_table_set_durable(tr_table_t *table, const tr_entry_t *e)
 
     if (slot != NULL) {
         set_durable(slot, &stored);
+    }
+}
+
+void tr_table_set_all_durable(tr_table_t *table)
+{
+    for (uint32_t b = 0; b < table->buckets; b++) {
+        for (int i = 0; i < SLOTS_PER_BUCKET; i++) {
+            slot_t *slot = &table->bucket[b].slot[i];
+
+            if (is_valid(peek_meta(slot))) {
+                atomic_store(&slot->meta, (uint16_t)(peek_meta(slot) | META_DURABLE));
+            }
+        }
     }
 }
