@@ -24,11 +24,23 @@ def text(capacity=200000, *more):
             + endpoint("/revoke") + endpoint("/strict", "TokRevokeAnswers strict") + "".join(more))
 
 
+NO_DATABASE = "TokRevokeDatabase none\n"
+
+
 @pytest.fixture
 def site(new_server, keys):
     server = new_server()
     write_keys(server, keys)
     yield server.start(text())
+    server.stop()
+
+
+@pytest.fixture
+def memory_site(new_server, keys):
+    """Without a database."""
+    server = new_server()
+    write_keys(server, keys)
+    yield server.start(text(200000, NO_DATABASE))
     server.stop()
 
 
@@ -53,8 +65,25 @@ def all_refused(site, tokens):
     c.close()
 
 
-def test_the_start_says_that_revocations_live_in_memory_only(site):
-    site.wait_log(r"\[tokrevoke:warn\].* TR\d+: .*memory")
+def test_the_start_says_that_revocations_live_in_memory_only(memory_site):
+    memory_site.wait_log(r"\[tokrevoke:warn\].* TR014: .*memory")
+    assert not (memory_site.root / "state").exists()
+
+
+def test_with_a_database_nothing_is_said_of_memory(site):
+    assert "TR014" not in site.error_log()
+
+
+def test_without_a_database_restarts_keep_revocations_and_a_stop_and_start_forgets_them(memory_site, mint):
+    token, good = mint(), mint()
+    revoke_all(memory_site, [token])
+    for again in (memory_site.graceful, memory_site.restart, memory_site.next_generation):
+        again()
+        refused(memory_site, token, "revoked")
+        passes(memory_site, good)
+    memory_site.stop()
+    memory_site.again()
+    passes(memory_site, token)
 
 
 def test_a_graceful_restart_keeps_revocations(site, mint):
@@ -181,13 +210,17 @@ def test_all_children_at_once_may_be_killed(site, mint):
             time.sleep(0.05)
 
 
+def behind_a_locked_door(server, keys):
+    """A place for lock files that httpd's user cannot reach. By another user than root there is no such case, and all works."""
+    write_keys(server, keys)
+    server.write("locked/keep", "")
+    (server.root / "locked").chmod(0o700)
+    return "Mutex flock:{root}/locked tokrevoke\n" + text()
+
+
 def test_children_that_cannot_open_the_lock_check_tokens_and_revoke_nothing(new_server, keys, mint):
-    """Started by root with a lock file that httpd's user cannot reach; by another user there is no such case, and all works."""
     site = new_server()
-    write_keys(site, keys)
-    site.write("locked/keep", "")
-    (site.root / "locked").chmod(0o700)
-    site.start("Mutex flock:{root}/locked tokrevoke\n" + text())
+    site.start(NO_DATABASE + behind_a_locked_door(site, keys))
     site.expect_log(r"TR015: |TR003: ", always=True)
     token = mint()
     passes(site, token)
@@ -199,6 +232,13 @@ def test_children_that_cannot_open_the_lock_check_tokens_and_revoke_nothing(new_
         passes(site, token)
     else:
         assert site.revoke(token).status == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the parent must be root for its children to be locked out")
+def test_with_a_database_a_lock_that_httpds_user_cannot_open_is_refused_at_start(new_server, keys):
+    site = new_server()
+    said = site.start_fails(behind_a_locked_door(site, keys))
+    assert "Mutex" in said and "TR" in said, said
 
 
 # ---- a full table ----
@@ -287,21 +327,21 @@ def test_entries_of_an_issuer_without_skew_make_room_when_they_expire(new_server
     site.expect_log(r"TR\d+: .*(full|room|capacity)")
 
 
-def test_another_capacity_waits_for_a_stop_and_start(site, mint):
+def test_without_a_database_another_capacity_waits_for_a_stop_and_start(memory_site, mint):
     """The table that exists is kept, with a warning."""
     tokens = [mint() for _ in range(30)]
-    revoke_all(site, tokens)
+    revoke_all(memory_site, tokens)
     for capacity in (20, 20000):
-        since = len(site.error_log())
-        site.expect_log(r"TR\d+: .*[Cc]apacity")
-        site.reconfigure(text(capacity))
-        site.graceful()
-        site.wait_log(r"\[tokrevoke:warn\].* TR\d+: .*[Cc]apacity", since=since)
-        all_refused(site, tokens)
-        assert not [x for x in site.unexpected() if "apacity" not in x]
+        since = len(memory_site.error_log())
+        memory_site.expect_log("TR008: .*TokRevokeCapacity")
+        memory_site.reconfigure(text(capacity, NO_DATABASE))
+        memory_site.graceful()
+        memory_site.wait_log(r"\[tokrevoke:warn\].* TR008: .*TokRevokeCapacity", since=since)
+        all_refused(memory_site, tokens)
+        assert not [x for x in memory_site.unexpected() if "apacity" not in x]
     more = [mint() for _ in range(100)]
-    revoke_all(site, more)
-    all_refused(site, tokens + more)
+    revoke_all(memory_site, more)
+    all_refused(memory_site, tokens + more)
 
 
 def test_retained_entries_outlive_their_tokens(new_server, keys, mint):

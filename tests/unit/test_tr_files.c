@@ -115,8 +115,9 @@ static void a_database_older_than_its_mark_is_refused(void **state)
     assert_int_equal(db->facts.last_seq, 2);
 }
 
-static void a_database_newer_than_its_mark_is_good_and_moves_it_on(void **state)
+static void a_database_newer_than_its_mark_is_good(void **state)
 {
+    /* The mark is written after the database; whoever is killed between them leaves it behind. */
     tt_db_t *db = tt_filled_db(*state, 2);
     tr_str_t old = tt_read_file(*state, db->mark);
     tr_store_t *store = tt_store(db);
@@ -127,8 +128,10 @@ static void a_database_newer_than_its_mark_is_good_and_moves_it_on(void **state)
     tt_write_file(db->mark, old);
     assert_int_equal(tt_prepare(db), APR_SUCCESS);
     assert_string_equal(db->warning, "");
+    store = tt_store(db);
+    assert_int_equal(tt_append(store, tt_entry("4")), APR_SUCCESS);
     assert_int_equal(tr_files_read_mark(id, &seq, &db->place, *state), TR_MARK_GOOD);
-    assert_int_equal(seq, 3);
+    assert_int_equal(seq, 4);
 }
 
 static void the_mark_of_another_database_is_refused(void **state)
@@ -218,6 +221,8 @@ static void a_database_that_is_gone_takes_its_log_not_with_it(void **state)
 static void a_database_that_never_held_anything_may_go(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
+    tt_rows_t *rows;
+    assert_int_equal(tt_load(&rows, db), APR_SUCCESS);
     tt_remove(db->path);
     assert_int_equal(tt_prepare(db), APR_SUCCESS);
     assert_true(db->facts.created);
@@ -378,7 +383,7 @@ int main(void)
         TT_TEST(the_mark_follows_each_revocation),
         TT_TEST(whatever_is_wrong_with_a_mark_shows),
         TT_TEST(a_database_older_than_its_mark_is_refused),
-        TT_TEST(a_database_newer_than_its_mark_is_good_and_moves_it_on),
+        TT_TEST(a_database_newer_than_its_mark_is_good),
         TT_TEST(the_mark_of_another_database_is_refused),
         TT_TEST(a_missing_mark_is_made),
         TT_TEST(a_broken_mark_is_told_and_made_anew),

@@ -246,7 +246,7 @@ static void a_damaged_revocation_is_not_passed_over(void **state)
     tt_do(db, "UPDATE tokrevoke_revocations SET value = 'x' WHERE seq = 3");
     for (int i = 0; i < 2; i++) {
         assert_int_equal(follow(store, &seq, rows), TR_STORE_FAILED);
-        assert_says(tr_store_error(store, *state), "damaged");
+        assert_says(tr_store_follow_error(store), "damaged");
     }
     assert_int_equal(seq, 1);
     tt_do(db, "UPDATE tokrevoke_revocations SET value = '3' WHERE seq = 3");
@@ -266,7 +266,7 @@ static void following_fails_while_the_database_is_away_and_goes_on_when_it_is_ba
     tt_rename(db->path, away);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(follow(store, &seq, rows), TR_STORE_FAILED);
-        assert_says(tr_store_error(store, *state), db->path);
+        assert_says(tr_store_follow_error(store), db->path);
         assert_false(tt_exists(db->path));
     }
     tt_rename(away, db->path);

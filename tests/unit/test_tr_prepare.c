@@ -23,7 +23,6 @@ static void where_nothing_is_a_database_is_made(void **state)
     tt_db_t *db = tt_db(*state);
     assert_int_equal(tt_prepare(db), APR_SUCCESS);
     assert_true(db->facts.created);
-    assert_true(db->facts.synced);
     assert_true(is_id(db->facts.id));
     assert_int_equal(db->facts.last_seq, 0);
     assert_int_equal(db->facts.rows, 0);
@@ -152,7 +151,6 @@ static void a_database_is_found_again(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(tt_prepare(db), APR_SUCCESS);
         assert_false(db->facts.created);
-        assert_true(db->facts.synced);
         assert_string_equal(db->facts.id, id);
         assert_int_equal(db->facts.last_seq, 3);
         assert_int_equal(db->facts.rows, 3);
@@ -223,6 +221,32 @@ static void revocations_are_loaded_although_another_process_is_writing_just_then
     apr_pool_destroy(writer);
 }
 
+static int append_some(void *baton)
+{
+    tt_db_t *db = baton;
+    tr_store_t *store = tt_store(db);
+    for (int i = 0; i < 250; i++)
+        if (tt_append(store, tt_entry(tt_print(db->pool, "%d", i))) != APR_SUCCESS)
+            return 1;
+    return 0;
+}
+
+static void a_start_succeeds_beside_processes_that_revoke(void **state)
+{
+    tt_db_t *db = tt_prepared_db(*state);
+    tt_rows_t *rows;
+    pid_t pid = tt_fork(append_some, db);
+    int n = 0;
+    do {
+        if (tt_prepare(db) != APR_SUCCESS || tt_load(&rows, db) != APR_SUCCESS)
+            fail_msg("%s", db->why);
+        assert_string_equal(db->warning, "");
+        assert_true(rows->n >= n);
+        n = rows->n;
+    } while (n < 250);
+    assert_int_equal(tt_wait(pid), 0);
+}
+
 /* ---- loading ----------------------------------------------------------------------------------------------- */
 
 static void an_empty_database_gives_nothing(void **state)
@@ -254,12 +278,19 @@ static void thousands_are_loaded_in_order(void **state)
 static void whoever_takes_the_rows_can_stop_the_loading(void **state)
 {
     tt_db_t *db = tt_filled_db(*state, 3);
-    tt_rows_t *rows = tt_rows(*state);
-    const char *why = NULL;
-    int64_t last_seq = -1;
-    rows->answer = APR_ENOSPC;
-    assert_int_equal(tr_store_load(&last_seq, &why, &db->place, db->facts.id, tt_take_rows, rows, *state), APR_ENOSPC);
+    tt_rows_t *rows = tt_load_in_vain(db, APR_ENOSPC);
+    assert_int_equal(rows->status, APR_ENOSPC);
     assert_int_equal(rows->calls, 1);
+    assert_false(rows->synced);
+}
+
+static void what_nobody_else_uses_is_synced(void **state)
+{
+    tt_db_t *db = tt_filled_db(*state, 3);
+    tt_rows_t *rows;
+    assert_int_equal(tt_load(&rows, db), APR_SUCCESS);
+    assert_true(rows->synced);
+    assert_int_equal(tt_commits(db), 0);
 }
 
 static void another_database_is_not_loaded(void **state)
@@ -297,10 +328,12 @@ int main(void)
         TT_TEST(a_database_is_found_again_after_its_writer_was_killed),
         TT_TEST(what_has_expired_is_not_alive),
         TT_TEST(a_database_that_is_in_use_can_be_prepared_and_loaded),
+        TT_TEST(a_start_succeeds_beside_processes_that_revoke),
         TT_TEST(revocations_are_loaded_although_another_process_is_writing_just_then),
         TT_TEST(an_empty_database_gives_nothing),
         TT_TEST(thousands_are_loaded_in_order),
         TT_TEST(whoever_takes_the_rows_can_stop_the_loading),
+        TT_TEST(what_nobody_else_uses_is_synced),
         TT_TEST(another_database_is_not_loaded),
         TT_TEST(a_database_that_is_gone_is_not_loaded_and_not_made),
     };

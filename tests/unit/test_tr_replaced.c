@@ -51,7 +51,7 @@ static void assert_fails(scene_t *s, const char *jti)
 /* At the next start everything is there that was acknowledged, or said to be stored by now. */
 static void assert_there(scene_t *s, const char *jtis)
 {
-    tt_rows_t *rows;
+    tt_rows_t *rows = NULL;
     tt_close_store(s->db, s->store);
     if (tt_prepare(s->db) != APR_SUCCESS || tt_load(&rows, s->db) != APR_SUCCESS)
         fail_msg("%s", s->db->why);
@@ -225,7 +225,7 @@ static void a_file_beside_our_log_is_no_silent_loss(void **state)
         scene_t *s = scene(*state);
         char there[40] = "ab";
         int n = 2;
-        tt_rows_t *rows;
+        tt_rows_t *rows = NULL;
         tt_fill(s->db, "before", 200, TR_FOREVER);
         tr_str_t old = older_state(s);
         tr_str_t other = tt_read_file(*state, tt_filled_db(*state, 5)->path);
@@ -343,7 +343,7 @@ static int lose_the_right(void *baton)
 static void without_the_right_to_write_nothing_is_acknowledged(void **state)
 {
     tt_db_t *db = tt_db(*state);
-    tt_rows_t *rows;
+    tt_rows_t *rows = NULL;
     assert_int_equal(chown(db->folder, tt_nobody(), (gid_t)-1), 0);
     assert_int_equal(tt_run_as_nobody(lose_the_right, db), 0);
     strcpy(db->facts.id, tt_ask(db, "SELECT database_id FROM tokrevoke_state"));

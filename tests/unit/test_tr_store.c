@@ -26,7 +26,7 @@ static void assert_says(const char *text, const char *part)
 /* Numbers without gaps, totals that agree, and a start that finds n revocations. */
 static tt_rows_t *assert_whole(tt_db_t *db, int n)
 {
-    tt_rows_t *rows;
+    tt_rows_t *rows = NULL;
     assert_string_equal(tt_ask(db, "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM tokrevoke_revocations"),
                         tt_print(db->pool, "%d|1|%d", n, n));
     if (tt_prepare(db) != APR_SUCCESS || tt_load(&rows, db) != APR_SUCCESS)
@@ -122,7 +122,7 @@ static void what_is_acknowledged_is_there_at_once(void **state)
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
     for (int i = 1; i <= 20; i++) {
-        tt_rows_t *rows;
+        tt_rows_t *rows = NULL;
         assert_int_equal(tt_append(store, tt_entry(tt_print(*state, "%d", i))), APR_SUCCESS);
         assert_int_equal(tt_load(&rows, db), APR_SUCCESS);
         assert_int_equal(rows->n, i);
@@ -150,13 +150,14 @@ static void whoever_waits_shares_one_commit(void **state)
         tt_db_t *db = tt_prepared_db(*state);
         apr_global_mutex_t *lock = make_lock(*state);
         tr_store_t *store = tt_store_locked(db, lock);
+        int before = tt_commits(db);
         assert_int_equal(apr_global_mutex_lock(lock), APR_SUCCESS);
         appender_t *a = start_appenders(store, cases[i].threads, 1, *state);
         wait_until_all_wait();
-        assert_int_equal(tt_commits(db), 0);
+        assert_int_equal(tt_commits(db) - before, 0);
         apr_global_mutex_unlock(lock);
         join_with_success(a, cases[i].threads);
-        assert_int_equal(tt_commits(db), cases[i].commits);
+        assert_int_equal(tt_commits(db) - before, cases[i].commits);
         assert_whole(db, cases[i].threads);
         apr_pool_clear(*state);
     }
@@ -352,18 +353,18 @@ static void a_revocation_that_fails_again_and_again_is_remembered_once(void **st
     assert_string_equal(tt_ask(db, "SELECT max(expires_at) FROM tokrevoke_revocations"), "1700003660");
 }
 
-static void a_thousand_are_remembered(void **state)
+static void ten_thousand_are_remembered_and_no_more(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
     char *away = take_away(db);
     int stored;
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 10050; i++)
         assert_int_equal(tt_append(store, tt_entry(tt_print(*state, "%d", i))), TR_STORE_FAILED);
     put_back(db, away);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
-    assert_int_equal(stored, 1000);
-    assert_whole(db, 1000);
+    assert_int_equal(stored, 10000);
+    assert_whole(db, 10000);
 }
 
 static void one_that_cannot_be_stored_does_not_hold_up_the_others(void **state)
@@ -474,7 +475,7 @@ int main(void)
         TT_TEST(what_could_not_be_stored_is_stored_later),
         TT_TEST(every_kind_is_remembered),
         TT_TEST(a_revocation_that_fails_again_and_again_is_remembered_once),
-        TT_TEST(a_thousand_are_remembered),
+        TT_TEST(ten_thousand_are_remembered_and_no_more),
         TT_TEST(one_that_cannot_be_stored_does_not_hold_up_the_others),
         TT_TEST(after_the_end_nothing_is_stored),
         TT_TEST(a_store_that_was_never_used_can_be_ended),

@@ -115,29 +115,6 @@ tt_db_t *tt_db(apr_pool_t *pool)
     return db;
 }
 
-/* A database that is refused is not closed, because the process ends; here it goes on. Only the leak sanitizer minds. */
-extern void __lsan_disable(void) __attribute__((weak));
-extern void __lsan_enable(void) __attribute__((weak));
-
-static void mind_leaks(bool mind)
-{
-    if (__lsan_enable && __lsan_disable)
-        (mind ? __lsan_enable : __lsan_disable)();
-}
-
-apr_status_t tt_prepare(tt_db_t *db)
-{
-    const char *why = NULL, *warning = NULL;
-    mind_leaks(false);
-    apr_status_t rv = tr_store_prepare(&db->facts, &why, &warning, &db->place, TT_NOW, db->pool);
-    mind_leaks(true);
-    db->why = why ? why : "";
-    db->warning = warning ? warning : "";
-    must(rv == APR_SUCCESS || rv == TR_STORE_FAILED, "a status that is not in the contract: tr_store_prepare");
-    must(rv == APR_SUCCESS || *db->why, "a failure without a sentence: tr_store_prepare");
-    return rv;
-}
-
 tt_db_t *tt_prepared_db(apr_pool_t *pool)
 {
     tt_db_t *db = tt_db(pool);
@@ -159,7 +136,8 @@ void tt_fill(tt_db_t *db, const char *prefix, int n, int64_t expires_s)
 {
     const tr_circumstances_t c = {tr_str("", 0), tr_str("", 0), tr_str("", 0)};
     tr_sql_state_t state;
-    tr_sql_known_t known = {.id = db->facts.id};
+    tr_store_memory_t memory = {.seq = 0};
+    tr_sql_known_t known = {.id = db->facts.id, .memory = &memory};
     tr_sql_t *sql;
     must(tr_sql_open_known(&sql, &db->why, &db->place, &known, db->pool) == APR_SUCCESS, "tr_sql_open_known");
     must(tr_sql_begin(sql) == APR_SUCCESS && tr_sql_lock_state(sql, &state) == APR_SUCCESS, "tr_sql_begin");
@@ -179,6 +157,14 @@ void tt_fill(tt_db_t *db, const char *prefix, int n, int64_t expires_s)
 static apr_status_t close_store(void *data)
 {
     tr_store_t *store = data;
+    apr_status_t ended;
+    apr_thread_mutex_lock(store->mutex);
+    bool was_stopped = store->stopped;
+    store->stopped = true;
+    apr_thread_cond_signal(store->work);
+    apr_thread_mutex_unlock(store->mutex);
+    if (store->thread && !was_stopped)
+        apr_thread_join(&ended, store->thread);
     tr_sql_close(store->writer);
     tr_sql_close(store->reader);
     for (left_t *left = store->left, *next; left; left = next) {
@@ -192,7 +178,7 @@ static apr_status_t close_store(void *data)
 
 tr_store_t *tt_store_locked(tt_db_t *db, apr_global_mutex_t *lock)
 {
-    tr_store_t *store = tr_store_open(&db->place, db->facts.id, lock);
+    tr_store_t *store = tr_store_open(&db->place, db->facts.id, lock, NULL);
     must(store != NULL, "tr_store_open");
     apr_pool_cleanup_register(db->pool, store, close_store, apr_pool_cleanup_null);
     return store;
@@ -349,21 +335,6 @@ apr_status_t tt_take_rows(void *baton, const tr_entry_t *entries, int n)
         e->value = keep(e->value, rows->pool);
     }
     return APR_SUCCESS;
-}
-
-apr_status_t tt_load(tt_rows_t **rows, tt_db_t *db)
-{
-    int64_t last_seq = -1;
-    const char *why = NULL;
-    *rows = tt_rows(db->pool);
-    mind_leaks(false);
-    apr_status_t rv = tr_store_load(&last_seq, &why, &db->place, db->facts.id, tt_take_rows, *rows, db->pool);
-    mind_leaks(true);
-    db->why = why ? why : "";
-    must(rv == APR_SUCCESS || rv == TR_STORE_FAILED, "a status that is not in the contract: tr_store_load");
-    must(rv == APR_SUCCESS || *db->why, "a failure without a sentence: tr_store_load");
-    db->facts.last_seq = rv == APR_SUCCESS ? last_seq : db->facts.last_seq;
-    return rv;
 }
 
 int tt_count(const tt_rows_t *rows, const char *value)

@@ -41,7 +41,7 @@ typedef struct tt_db_t {
 /* The place of a database. Everything goes with pool. */
 tt_db_t *tt_db(apr_pool_t *pool);
 
-/* tr_store_prepare at TT_NOW. */
+/* tr_store_prepare at TT_NOW, in a process of its own. */
 apr_status_t tt_prepare(tt_db_t *db);
 
 /* A database that was prepared with success. */
@@ -84,13 +84,21 @@ typedef struct tt_rows_t {
     tr_entry_t *entry;
     int calls;           /* of the function */
     apr_status_t answer; /* what it gives; not APR_SUCCESS: takes nothing */
+    apr_status_t status; /* of tr_store_load */
+    bool synced;
 } tt_rows_t;
 
 tt_rows_t *tt_rows(apr_pool_t *pool);
 apr_status_t tt_take_rows(void *rows, const tr_entry_t *entries, int n);
 
-/* tr_store_load into new rows. */
+/* tr_store_load into new rows, in a process of its own. */
 apr_status_t tt_load(tt_rows_t **rows, tt_db_t *db);
+
+/* The same, where the function gives answer. */
+tt_rows_t *tt_load_in_vain(tt_db_t *db, apr_status_t answer);
+
+/* Prepare and load in this process, which ends soon. */
+apr_status_t tt_start_here(tt_rows_t **rows, tt_db_t *db);
 
 /* How many of rows have this value. */
 int tt_count(const tt_rows_t *rows, const char *value);

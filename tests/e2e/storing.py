@@ -1,0 +1,185 @@
+"""What the tests of the durable store share: a configuration, connections to every child, and waiting for what must come."""
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+import time
+from pathlib import Path
+
+import httpd as servers
+from httpd import ALIAS, endpoint, protected
+from issuers import issuer, jwks
+from tokens import unb64
+
+PAGE = "/p/app/ok.txt"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+JSON = "Content-Type: application/json"
+SLOW = 5 if servers.SAN else 1  # a sanitizer stretches every deadline
+ROOT = os.geteuid() == 0
+serial = itertools.count()
+BASIC = ("AuthType Basic", "AuthName admin", "AuthBasicProvider file", "AuthUserFile {root}/conf/users", "Require valid-user")
+
+
+def text(*more, capacity=20000, rules=("TokRevokeClockSkew 60",)):
+    """One issuer, a page, an endpoint for everybody, one for administrators and one for users with a token."""
+    return (f"TokRevokeCapacity {capacity}\n" + issuer("https://idp.test/", jwks("all"), *rules) + ALIAS + protected("app")
+            + endpoint("/revoke") + endpoint("/strict", "TokRevokeAnswers strict") + endpoint("/admin/revoke", *BASIC)
+            + endpoint("/own/revoke", "AuthType Bearer", "AuthName own", "Require valid-user") + "".join(more))
+
+
+def write_users(server, *names):
+    """A file of users whose password is pw."""
+    lines = [name + b":{SHA}" + base64.b64encode(hashlib.sha1(b"pw").digest()) for name in names]
+    server.write("conf/users", b"\n".join(lines) + b"\n")
+
+
+def basic(name):
+    return "Authorization: Basic " + base64.b64encode(name + b":pw").decode()
+
+
+def claims_of(token):
+    return json.loads(unb64(token.split(".")[1]))
+
+
+def without_jti(mint, alg="ES256", **more):
+    """Two tokens without jti may be the same token; these are not."""
+    return mint(alg, drop="jti", nonce=next(serial), **more)
+
+
+def until(what, seconds=10, message="it did not happen in time", every=0.005):
+    """Poll. Returns the first true value and how many seconds it took."""
+    began = time.monotonic()
+    while not (value := what()):
+        assert time.monotonic() - began < seconds * SLOW, message if isinstance(message, str) else message()
+        time.sleep(every)
+    return value, time.monotonic() - began
+
+
+def two_rounds(db):
+    """The background work, which comes once a second, has looked twice: expired rows of our own are gone."""
+    for _ in range(2):
+        db.insert(("token", "https://dead.test/", f"dead-{next(serial)}", 1000))
+        until(lambda: not db.rows("issuer = 'https://dead.test/'"))
+
+
+def revoke_all(server, tokens, path="/revoke"):
+    with server.connect() as c:
+        for token in tokens:
+            r = c.request("POST", path, FORM, body="token=" + token)
+            assert r.status == 200, (r, server.error_log())
+
+
+def ask(c, token):
+    """The verdict of the child at the other end."""
+    r = c.request("GET", PAGE, "Authorization: Bearer " + token)
+    return "accepted" if r.status == 200 else r.reason
+
+
+def verdicts(server, tokens):
+    """By whichever child; on a new connection where one that leaves has closed the last between two requests."""
+    found = []
+    c = server.connect()
+    while len(found) < len(tokens):
+        try:
+            found.append(ask(c, tokens[len(found)]))
+        except (EOFError, ConnectionError):
+            assert c.buffer == b""
+            c.close()
+            c = server.connect()
+    c.close()
+    return found
+
+
+def are_revoked(server, tokens):
+    found = verdicts(server, tokens)
+    assert set(found) == {"revoked"}, found
+
+
+def are_accepted(server, tokens):
+    found = verdicts(server, tokens)
+    assert set(found) == {"accepted"}, found
+
+
+def home(server, c, count=[0]):  # noqa: B006
+    """The child that holds this connection, by the access log."""
+    count[0] += 1
+    mark = f"home-{count[0]}-end"
+    assert c.request("GET", "/index.html", "X-Mark: " + mark).status == 200
+    return int(server.access_line(mark).split()[0])
+
+
+class EveryChild:
+    """
+    A connection to each child of now, but not to those that are leaving, and questions to all of them at once. Children that come later
+    are left alone: mpm_prefork makes one for each connection that is held.
+    """
+
+    def __init__(self, server, leaving=()):
+        self.server = server
+        self.at = {}
+        self.children, _ = until(lambda: set(server.pids()) - set(leaving))
+        self.connect()
+
+    def connect(self):
+        """Where there is no connection: httpd closes one after each 503."""
+        spare = []
+        end = time.monotonic() + 30 * SLOW
+        while missing := self.children - set(self.at):
+            self.children &= set(self.server.pids())
+            assert self.children, "no child is left"
+            assert time.monotonic() < end, f"no connection reaches {missing}"
+            try:
+                c = self.server.connect()
+                pid = home(self.server, c)
+            except (EOFError, OSError):
+                continue
+            if pid in self.children and pid not in self.at:
+                self.at[pid] = c
+            else:
+                spare.append(c)
+            if len(spare) > 40:
+                spare.pop(0).close()
+        for c in spare:
+            c.close()
+
+    def verdicts(self, token):
+        self.connect()
+        for c in self.at.values():
+            c.send("GET", PAGE, "Authorization: Bearer " + token)
+        found = {pid: c.receive() for pid, c in self.at.items()}
+        for pid, r in found.items():
+            if r["Connection"] == "close":
+                self.at.pop(pid).close()
+        return {"accepted" if r.status == 200 else r.reason for r in found.values()}
+
+    def until(self, token, verdict="revoked", seconds=5):
+        """Returns how long it took until all said so."""
+        return until(lambda: self.verdicts(token) == {verdict}, seconds, lambda: f"{self.verdicts(token)}")[1]
+
+    def close(self):
+        for c in self.at.values():
+            c.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def files_of(pid):
+    """What a process has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(entry))
+        except OSError:
+            continue
+    return found
+
+
+def followers(server, database):
+    """The children that have the database open; before anything was revoked, that is the one that follows."""
+    return [pid for pid in server.pids() if str(database.path) in files_of(pid)]
