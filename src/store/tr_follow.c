@@ -29,6 +29,8 @@ static apr_status_t open_reader(tr_store_t *store)
     rv = tr_sql_open_known(&store->reader, &why, &store->place, &store->read, scratch);
     if (rv != APR_SUCCESS) {
         set_error(store, why);
+        tr_sql_close(store->reader);
+        store->reader = NULL;
     }
     store->data_version = 0;
     apr_pool_destroy(scratch);

@@ -82,7 +82,7 @@ static apr_status_t write_jobs(tr_store_t *store, tr_sql_t *sql, job_t *const *j
         rv = tr_sql_lock_state(sql, &state);
     }
     if (rv == APR_SUCCESS) {
-        rv = tr_sql_compare(sql, &state, &store->written, 0);
+        rv = tr_sql_compare(sql, &state, &store->written, atomic_load(&store->memory->seq));
     }
     for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
         jobs[i]->row.seq = ++state.last_seq;

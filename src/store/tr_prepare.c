@@ -160,7 +160,7 @@ static void abandon(tr_sql_t *sql)
 {
     static tr_sql_t *abandoned; /* still reachable, so that it is no leak */
 
-    if (!sql->is_file) {
+    if (sql == NULL || !sql->is_file) {
         tr_sql_close(sql);
         return;
     }
@@ -308,6 +308,7 @@ static apr_status_t open_and_prepare(tr_store_facts_t *out, bool *again, const c
     memset(out, 0, sizeof(*out));
     *again = false;
     if (rv != APR_SUCCESS) {
+        abandon(sql);
         return rv;
     }
     rv = prepare(out, why, warning, sql, now_s, pool);
@@ -410,6 +411,7 @@ apr_status_t tr_store_load(int64_t *last_seq, bool *synced, const char **why, co
     apr_status_t rv = tr_sql_open_known(&sql, why, place, &known, pool);
 
     if (rv != APR_SUCCESS) {
+        abandon(sql);
         return rv;
     }
     rv = load_rows(sql, last_seq, fn, baton);

@@ -143,7 +143,9 @@ void tr_sql_rollback(tr_sql_t *sql)
 {
     int rows;
 
-    (void)apr_dbd_query(sql->driver, sql->handle, &rows, "ROLLBACK");
+    if (sql->handle != NULL) {
+        (void)apr_dbd_query(sql->driver, sql->handle, &rows, "ROLLBACK");
+    }
 }
 
 static apr_status_t select_state(tr_sql_t *sql, tr_sql_state_t *out, const char *select)
@@ -268,18 +270,13 @@ apr_status_t tr_sql_open(tr_sql_t **out, const char **why, const tr_store_place_
     }
     if (rv != APR_SUCCESS) {
         *why = apr_pstrdup(pool, sql->error);
-        tr_sql_close(sql);
-        return rv;
     }
     *out = sql;
-    return APR_SUCCESS;
+    return rv;
 }
 
 apr_status_t tr_sql_compare(tr_sql_t *sql, const tr_sql_state_t *state, const tr_sql_known_t *known, int64_t least_seq)
 {
-    int64_t seq = atomic_load(&known->memory->seq);
-
-    least_seq = seq > least_seq ? seq : least_seq;
     if (strcmp(state->id, known->id) != 0) {
         return tr_sql_refuse(sql,
                              "%s is another database than the one httpd was started with; put that back, or stop and start httpd",
@@ -302,21 +299,24 @@ apr_status_t tr_sql_compare(tr_sql_t *sql, const tr_sql_state_t *state, const tr
     return APR_SUCCESS;
 }
 
-/* What was put in its place may have the same id and be older. The mark is read first: it follows the database. */
+/* What was put in its place may have the same id and be older. What others know is read first: it follows the database. */
 static apr_status_t recognize(tr_sql_t *sql, const tr_sql_known_t *known)
 {
     char mark_id[TR_STORE_ID_LEN + 1];
     int64_t mark_seq = 0;
     bool has_mark = tr_files_read_mark(mark_id, &mark_seq, sql->place, sql->scratch) == TR_MARK_GOOD;
+    int64_t least_seq = atomic_load(&known->memory->seq);
     const char *why;
     tr_sql_state_t state;
     apr_status_t rv = tr_sql_read_state(sql, &state);
+
+    least_seq = has_mark && mark_seq > least_seq ? mark_seq : least_seq;
 
     if (rv == APR_SUCCESS && has_mark && mark_seq > 0 && strcmp(mark_id, known->id) != 0) {
         return tr_sql_refuse(sql, "%s-mark belongs to another database; put its own back, or remove it", sql->place->name);
     }
     if (rv == APR_SUCCESS) {
-        rv = tr_sql_compare(sql, &state, known, has_mark ? mark_seq : 0);
+        rv = tr_sql_compare(sql, &state, known, least_seq);
     }
     if (rv == APR_SUCCESS && (!has_mark || strcmp(mark_id, known->id) != 0) &&
         tr_files_make_mark(&why, sql->place, state.id, state.last_seq, sql->scratch) != APR_SUCCESS) {
@@ -333,11 +333,12 @@ apr_status_t tr_sql_open_known(tr_sql_t **out, const char **why, const tr_store_
 
     *out = NULL;
     if (rv == APR_SUCCESS) {
-        rv = tr_sql_open(&sql, why, place, pool);
+        rv = tr_sql_open(out, why, place, pool);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    sql = *out;
     rv = recognize(sql, known);
     if (rv == APR_SUCCESS) {
         rv = tr_files_remember(sql);
@@ -347,14 +348,12 @@ apr_status_t tr_sql_open_known(tr_sql_t **out, const char **why, const tr_store_
     }
     if (rv != APR_SUCCESS) {
         *why = apr_pstrdup(pool, sql->error);
-        tr_sql_close(sql);
         return rv;
     }
     known->file = sql->file;
     known->wal = sql->wal;
     known->seen = true;
     apr_pool_clear(sql->scratch);
-    *out = sql;
     return APR_SUCCESS;
 }
 

@@ -52,7 +52,8 @@ typedef struct tr_sql_state_t {
 
 /*
  * Connect. The file must be there. Everything of the connection hangs on a pool of its own, without a parent. Returns
- * APR_SUCCESS, or TR_STORE_FAILED with *why in pool.
+ * APR_SUCCESS, or TR_STORE_FAILED with *why in pool. *out is then NULL, or what the caller must close all the same, or
+ * leave open where closing would change files that are not as they should be.
  */
 TR_MUST_CHECK apr_status_t tr_sql_open(tr_sql_t **out, const char **why, const tr_store_place_t *place, apr_pool_t *pool);
 

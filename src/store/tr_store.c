@@ -303,10 +303,20 @@ static bool is_out_of_patience(tr_store_t *store, const waiter_t *waiter)
     return APR_STATUS_IS_TIMEUP(rv) && !waiter->done;
 }
 
+/* A text would end there, and its checksum not: the next start would find a damaged database. */
+static bool has_nul(tr_str_t s)
+{
+    return s.len > 0 && memchr(s.data, '\0', s.len) != NULL;
+}
+
 apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
 {
     waiter_t waiter = {.entry = e, .circumstances = c, .now = now, .status = TR_STORE_FAILED};
 
+    if (has_nul(e->issuer) || (e->kind != TR_KIND_DIGEST && has_nul(e->value))) {
+        tr_store_set_error(store, "what is to be revoked has a NUL");
+        return TR_STORE_FAILED;
+    }
     apr_thread_mutex_lock(store->mutex);
     /* Threads that serve pages must not all wait for a disk that does not answer. */
     if (store->stopped || (store->is_stuck && store->busy) || !has_writer(store)) {
@@ -333,13 +343,13 @@ apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_ci
 
 apr_status_t tr_store_stop(tr_store_t *store)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apr_status_t ended;
+    apr_status_t rv, ended;
     bool is_idle;
     int stored;
 
-    /* Whether something is left is asked at the end. */
-    rv = tr_store_retry(store, &stored);
+    if (tr_store_retry(store, &stored) == APR_SUCCESS) {
+        stored = 0; /* whether something is left is asked at the end */
+    }
     apr_thread_mutex_lock(store->mutex);
     store->stopped = true;
     apr_thread_cond_signal(store->work);
@@ -351,6 +361,7 @@ apr_status_t tr_store_stop(tr_store_t *store)
     apr_thread_mutex_unlock(store->mutex);
     if (is_idle && store->thread != NULL) {
         apr_thread_join(&ended, store->thread);
+        store->thread = NULL;
     }
     return rv;
 }

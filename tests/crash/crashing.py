@@ -227,7 +227,7 @@ class Site(Httpd):
         """The children; without an exec of ps, for there are thousands of rounds."""
         return sorted(pid for pid, parent in self.family() if parent == self.process.pid)
 
-    def kill(self, pid):
+    def kill_one(self, pid):
         """Kill a process of this server."""
         if pid in self.members():
             try:
@@ -249,7 +249,7 @@ class Site(Httpd):
         while left := self.members():
             assert time.monotonic() < end, f"these do not die: {left}"
             for pid in left:
-                self.kill(pid)
+                self.kill_one(pid)
             time.sleep(0.002)
         self.process.wait(20)
         for pid, state, parent, group in every_process():

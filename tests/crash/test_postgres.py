@@ -56,7 +56,7 @@ def test_revocations_survive_kill_and_restart(new_pair, seed):
         with Load(site, rng) as load:
             time.sleep(rng.uniform(0.02, 0.1))
             if rng.random() < 0.5:
-                site.kill(rng.choice(site.pids()))
+                site.kill_one(rng.choice(site.pids()))
                 time.sleep(0.02)
             site.again()
         assert not load.failures, load.failures[:5]

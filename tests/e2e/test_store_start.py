@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from database import Database
+from httpd import environment
 from issuers import write_keys
 from storing import PAGE, ROOT, are_accepted, are_revoked, claims_of, revoke_all, text, until
 from test_config import IN_LOCATION
@@ -333,7 +334,7 @@ def snapshot(server):
 
 
 def run(server, *args):
-    return subprocess.run(server.command(*args), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(server.command(*args), capture_output=True, text=True, timeout=60, env=environment(server.root), check=False)
 
 
 @pytest.mark.parametrize("args", [("-t",), ("-t", "-D", "DUMP_VHOSTS"), ("-t", "-D", "DUMP_RUN_CFG"), ("-S",), ("-M",), ("-t", "-D", "DUMP_MODULES")],

@@ -188,6 +188,22 @@ static void the_cut_off_of_a_token_is_not_stored(void **state)
     assert_int_equal(rows->n, 2);
 }
 
+static void what_a_text_cannot_hold_does_not_spoil_the_database(void **state)
+{
+    /* Nothing that is revoked has a NUL today. If ever it had, the next start must not find a damaged database. */
+    static const tr_str_t awkward = {"a\0b", 3};
+    tt_db_t *db = tt_prepared_db(*state);
+    tr_store_t *store = tt_store(db);
+    tr_entry_t e = tt_entry("good"), in_value = e, in_issuer = e;
+    tt_rows_t *rows;
+    in_value.value = in_issuer.issuer = awkward;
+    assert_int_equal(tt_append(store, e), APR_SUCCESS);
+    assert_int_equal(tt_append(store, in_value), TR_STORE_FAILED);
+    assert_int_equal(tt_append(store, in_issuer), TR_STORE_FAILED);
+    assert_int_equal(tt_load(&rows, db), APR_SUCCESS);
+    assert_int_equal(tt_count(rows, "good"), 1);
+}
+
 /* ---- circumstances ----------------------------------------------------------------------------------------- */
 
 static void assert_cleaned(tt_db_t *db, tr_store_t *store, tr_str_t text, const char *as)
@@ -258,6 +274,7 @@ int main(void)
         TT_TEST(the_longest_texts_fit),
         TT_TEST(the_ends_of_time_come_back),
         TT_TEST(the_cut_off_of_a_token_is_not_stored),
+        TT_TEST(what_a_text_cannot_hold_does_not_spoil_the_database),
         TT_TEST(circumstances_may_be_empty),
         TT_TEST(control_characters_become_question_marks),
         TT_TEST(c1_control_characters_become_question_marks),
