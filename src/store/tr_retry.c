@@ -126,7 +126,7 @@ apr_status_t tr_store_retry(tr_store_t *store, int *stored)
 
     apr_thread_mutex_lock(store->mutex);
     before = store->n_left;
-    while (rv == APR_SUCCESS && store->left != NULL && !store->busy && !store->stopped) {
+    while (rv == APR_SUCCESS && store->left != NULL && !store->busy) {
         store->busy = true;
         rv = retry_some(store);
         apr_pool_clear(store->batch_pool);

@@ -347,9 +347,6 @@ apr_status_t tr_store_stop(tr_store_t *store)
     bool is_idle;
     int stored;
 
-    if (tr_store_retry(store, &stored) == APR_SUCCESS) {
-        stored = 0; /* whether something is left is asked at the end */
-    }
     apr_thread_mutex_lock(store->mutex);
     store->stopped = true;
     apr_thread_cond_signal(store->work);
@@ -357,11 +354,11 @@ apr_status_t tr_store_stop(tr_store_t *store)
            !APR_STATUS_IS_TIMEUP(apr_thread_cond_timedwait(store->idle, store->mutex, PATIENCE))) {
     }
     is_idle = !store->busy && store->queue == NULL;
-    rv = is_idle && store->left == NULL ? APR_SUCCESS : TR_STORE_FAILED;
     apr_thread_mutex_unlock(store->mutex);
+    rv = tr_store_retry(store, &stored);
     if (is_idle && store->thread != NULL) {
         apr_thread_join(&ended, store->thread);
         store->thread = NULL;
     }
-    return rv;
+    return is_idle ? rv : TR_STORE_FAILED;
 }

@@ -237,7 +237,7 @@ static int be_blocked(void *data)
     tr_store_t *store = tt_store_locked(b->db, b->lock);
     apr_pool_t *writer = b->hold_writer ? tt_hold_writer(b->db) : NULL;
     appender_t *a = start_appenders(store, THREADS, 1, b->db->pool);
-    int status = 0, stored = -1;
+    int status = 0;
     join(a, THREADS);
     for (int i = 0; i < THREADS; i++) {
         if (a[i].status != TR_STORE_FAILED)
@@ -253,7 +253,8 @@ static int be_blocked(void *data)
         apr_pool_destroy(writer);
     else
         apr_global_mutex_unlock(b->lock);
-    if (tr_store_retry(store, &stored) != APR_SUCCESS || stored != THREADS)
+    /* Some may be under way at this moment, and are stored without being remembered. */
+    if (tr_store_stop(store) != APR_SUCCESS)
         status |= 8;
     return status;
 }
