@@ -119,7 +119,7 @@ static void close_when_idle(tr_store_t *store)
     }
 }
 
-apr_status_t tr_store_retry(tr_store_t *store, int *stored)
+apr_status_t tr_retry_all(tr_store_t *store, int *stored)
 {
     apr_status_t rv = APR_SUCCESS;
     int before;
@@ -139,4 +139,19 @@ apr_status_t tr_store_retry(tr_store_t *store, int *stored)
     rv = store->left == NULL ? APR_SUCCESS : TR_STORE_FAILED;
     apr_thread_mutex_unlock(store->mutex);
     return rv;
+}
+
+apr_status_t tr_store_retry(tr_store_t *store, int *stored)
+{
+    bool stopped, is_done;
+
+    apr_thread_mutex_lock(store->mutex);
+    stopped = store->stopped;
+    is_done = store->left == NULL;
+    apr_thread_mutex_unlock(store->mutex);
+    *stored = 0;
+    if (stopped) {
+        return is_done ? APR_SUCCESS : TR_STORE_FAILED;
+    }
+    return tr_retry_all(store, stored);
 }

@@ -344,10 +344,11 @@ apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_ci
 apr_status_t tr_store_stop(tr_store_t *store)
 {
     apr_status_t rv, ended;
-    bool is_idle;
+    bool is_idle, was_stopped;
     int stored;
 
     apr_thread_mutex_lock(store->mutex);
+    was_stopped = store->stopped;
     store->stopped = true;
     apr_thread_cond_signal(store->work);
     while ((store->busy || store->queue != NULL) &&
@@ -355,7 +356,7 @@ apr_status_t tr_store_stop(tr_store_t *store)
     }
     is_idle = !store->busy && store->queue == NULL;
     apr_thread_mutex_unlock(store->mutex);
-    rv = tr_store_retry(store, &stored);
+    rv = was_stopped ? tr_store_retry(store, &stored) : tr_retry_all(store, &stored);
     if (is_idle && store->thread != NULL) {
         apr_thread_join(&ended, store->thread);
         store->thread = NULL;

@@ -101,6 +101,9 @@ TR_MUST_CHECK apr_status_t tr_job_store(tr_store_t *store, job_t *const *jobs, i
 
 void tr_retry_keep(tr_store_t *store, const job_t *job);
 
+/* tr_store_retry, also after the end; takes the mutex by itself. */
+TR_MUST_CHECK apr_status_t tr_retry_all(tr_store_t *store, int *stored);
+
 /* Whoever had set busy is done. The mutex is held. */
 void tr_store_stop_leading(tr_store_t *store);
 
