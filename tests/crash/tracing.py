@@ -30,8 +30,11 @@ class Tracer:
         """Let the process go on without us; returns what was seen."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.stderr.read()
-        self.process.wait(20)
+        try:
+            self.process.communicate(timeout=2)
+        except subprocess.TimeoutExpired:  # strace 6.1 may wait for ever for threads that were killed
+            self.process.kill()
+            self.process.communicate()
         return self.log.read_text(errors="replace")
 
     def __enter__(self):

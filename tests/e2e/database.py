@@ -108,7 +108,8 @@ class Database:
         """Every checksum and the totals, in one state of the database."""
         with self.connection() as c:
             c.execute("BEGIN")
-            rows = c.execute("SELECT seq, kind, issuer, value, issued_before_us, expires_at, checksum FROM tokrevoke_revocations").fetchall()
+            rows = c.execute("SELECT seq, kind, issuer, value, issued_before_us, expires_at, checksum "
+                             "FROM tokrevoke_revocations").fetchall()
             ((last_seq, count, total),) = c.execute("SELECT last_seq, row_count, row_sum FROM tokrevoke_state").fetchall()
         for *fields, stored in rows:
             assert checksum(*fields) == stored, fields

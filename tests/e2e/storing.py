@@ -112,8 +112,8 @@ def home(server, c, count=[0]):  # noqa: B006
 
 class EveryChild:
     """
-    A connection to each child of now, but not to those that are leaving, and questions to all of them at once. Children that come later
-    are left alone: mpm_prefork makes one for each connection that is held.
+    A connection to each child of now, but not to those that are leaving, and questions to all of them at once. Children that come
+    later are left alone: mpm_prefork makes one for each connection that is held.
     """
 
     def __init__(self, server, leaving=()):

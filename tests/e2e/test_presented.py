@@ -10,7 +10,8 @@ from storing import EveryChild, are_accepted, revoke_all, text, verdicts, withou
 from test_store_clock import FAKETIME, give_clock, set_clock
 from test_store_clock import servers
 
-LINE = re.compile(r'\[tokrevoke:notice\] .*a revoked token was presented: token ([0-9a-f]+), subject "(.*)", client (\S+?)(?:, and (\d+) times since .*)?$', re.M)
+LINE = re.compile(r'\[tokrevoke:notice\] .*a revoked token was presented: token ([0-9a-f]+), subject "(.*)", client (\S+?)'
+                  r"(?:, and (\d+) times since .*)?$", re.M)
 
 
 def fingerprint(token):

@@ -19,8 +19,8 @@ from storing import (FORM, JSON, PAGE, ROOT, are_accepted, are_revoked, basic, c
 from tokens import claims
 
 REFERENCE = """a3817f04ba25a8e66df67214c7550293 da87c1d86b99af44347659119b22fc45 8177228da4a45dc7fca38bdef60affe4
-9c70b60c5267a94e5f33b6b02985ed51 f88164c12d9c8faf7d0f6e7c7bcd5579 1368875980776f8854527a07690e9627 14eeca338b208613485ea0308fd7a15e
-a1f1ebbed8dbc153c0b84aa61ff08239 3b62a9ba6258f5610f83e264f31497b4""".split()
+9c70b60c5267a94e5f33b6b02985ed51 f88164c12d9c8faf7d0f6e7c7bcd5579 1368875980776f8854527a07690e9627
+14eeca338b208613485ea0308fd7a15e a1f1ebbed8dbc153c0b84aa61ff08239 3b62a9ba6258f5610f83e264f31497b4""".split()
 
 
 def test_the_tests_own_siphash_agrees_with_the_reference_vectors():
@@ -81,8 +81,8 @@ def test_the_tables_are_the_documented_ones(db):
         ("row_count", "BIGINT", 1, 0), ("row_sum", "BIGINT", 1, 0)]
     assert columns["tokrevoke_revocations"] == [
         ("seq", "INTEGER", 0, 1), ("kind", "TEXT", 1, 0), ("issuer", "TEXT", 1, 0), ("value", "TEXT", 1, 0),
-        ("issued_before_us", "BIGINT", 1, 0), ("expires_at", "BIGINT", 0, 0), ("revoked_at", "BIGINT", 1, 0), ("actor", "TEXT", 1, 0),
-        ("client_address", "TEXT", 1, 0), ("reason", "TEXT", 1, 0), ("checksum", "BIGINT", 1, 0)]
+        ("issued_before_us", "BIGINT", 1, 0), ("expires_at", "BIGINT", 0, 0), ("revoked_at", "BIGINT", 1, 0),
+        ("actor", "TEXT", 1, 0), ("client_address", "TEXT", 1, 0), ("reason", "TEXT", 1, 0), ("checksum", "BIGINT", 1, 0)]
     assert db.select("PRAGMA journal_mode") == [("wal",)] and db.select("PRAGMA auto_vacuum") == [(2,)]
 
 
@@ -175,11 +175,20 @@ def test_a_token_that_outlives_everybody_is_revoked_for_ever(new_server, keys, m
 
 # ---- the reason ----
 
-REASONS = {"nothing": ("", ""), "umlauts": ("café €  😀".encode(), "café €  😀"), "a quote": (b"' OR 1=1; DROP TABLE tokrevoke_state; --", None),
-           "a line break": (b"a\r\nb\tc", "a??b?c"), "control characters": (bytes(range(1, 32)) + b"\x7f", "?" * 32),
-           "no UTF-8": (b"a\xffb\xfe\x80c", "a?b??c"), "a long form": (b"\xc0\x80\xe0\x80\xaf\xf0\x80\x80\x80", "?" * 9),
-           "a surrogate": (b"\xed\xa0\x80\xed\xbf\xbf", "??????"), "beyond Unicode": (b"\xf4\x90\x80\x80\xf5\x80\x80\x80", "????????"),
-           "a character cut off": ("x€".encode()[:-1], "x??"), "percent signs": (b"%s%n%lld %%", "%s%n%lld %%"), "the longest": (b"r" * 1024, "r" * 1024)}
+REASONS = {
+    "nothing": ("", ""),
+    "umlauts": ("café €  😀".encode(), "café €  😀"),
+    "a quote": (b"' OR 1=1; DROP TABLE tokrevoke_state; --", "' OR 1=1; DROP TABLE tokrevoke_state; --"),
+    "a line break": (b"a\r\nb\tc", "a??b?c"),
+    "control characters": (bytes(range(1, 32)) + b"\x7f", "?" * 32),
+    "no UTF-8": (b"a\xffb\xfe\x80c", "a?b??c"),
+    "a long form": (b"\xc0\x80\xe0\x80\xaf\xf0\x80\x80\x80", "?" * 9),
+    "a surrogate": (b"\xed\xa0\x80\xed\xbf\xbf", "??????"),
+    "beyond Unicode": (b"\xf4\x90\x80\x80\xf5\x80\x80\x80", "????????"),
+    "a character cut off": ("x€".encode()[:-1], "x??"),
+    "percent signs": (b"%s%n%lld %%", "%s%n%lld %%"),
+    "the longest": (b"r" * 1024, "r" * 1024),
+}
 
 
 @pytest.mark.parametrize("what", REASONS)
@@ -187,7 +196,7 @@ def test_a_reason_is_stored_as_clean_text(site, db, mint, what):
     given, stored = REASONS[what]
     token = mint()
     assert revoke(site, token, reason=given).status == 200
-    assert db.row(claims_of(token)["jti"])["reason"] == (given.decode() if stored is None else stored)
+    assert db.row(claims_of(token)["jti"])["reason"] == stored
     assert db.is_whole()
 
 

@@ -1,6 +1,6 @@
 """
-A clock that is wrong for a while: what was revoked does not come back to life, and is not deleted. libfaketime gives the server a clock
-that the test sets; the steady clock goes on as ever.
+A clock that is wrong for a while: what was revoked does not come back to life, and is not deleted. libfaketime gives the server a
+clock that the test sets; the steady clock goes on as ever.
 """
 
 import os
@@ -75,8 +75,8 @@ def test_what_is_revoked_while_the_clock_is_ahead_is_revoked_when_it_is_right_ag
     are_revoked(site, [token])
 
 
-@pytest.mark.parametrize("what", ["children are killed", "a graceful restart", "a hard restart", "another capacity", "another database",
-                                  "another program stores"])
+@pytest.mark.parametrize("what", ["children are killed", "a graceful restart", "a hard restart", "another capacity",
+                                  "another database", "another program stores"])
 def test_nothing_is_forgotten_when_during_a_wrong_time(site, mint, what):
     """What is read and taken over then must not be judged by that clock."""
     site.start(text())

@@ -76,8 +76,9 @@ def test_rows_that_concern_nobody_or_have_expired_do_no_harm(site, db, mint):
     good = mint()
     jti = claims_of(good)["jti"]
     now = int(time.time())
-    db.insert(("token", "https://other.test/", jti, now + 600), ("token", "", jti, now + 600), ("digest", "https://idp.test/", digest(mint()), now + 600),
-              ("session", "https://idp.test/", jti, now + 600), ("token", "https://idp.test/", "", now + 600),
+    db.insert(("token", "https://other.test/", jti, now + 600), ("token", "", jti, now + 600),
+              ("digest", "https://idp.test/", digest(mint()), now + 600), ("session", "https://idp.test/", jti, now + 600),
+              ("token", "https://idp.test/", "", now + 600),
               ("token", "https://idp.test/", "expired-long-ago", 1000), ("token", "https://idp.test/", "for-ever", None),
               ("token", "https://idp.test/", "x" * 100000, now + 600), ("token", "https://idp.test/", "ü€😀", now + 600))
     late = mint()

@@ -1,4 +1,4 @@
-"""Restarts that change the capacity or the database: what is revoked stays so, in the new generation and in what is left of the old."""
+"""Restarts that change the capacity or the database: what is revoked stays so, in the new generation and in the old one."""
 
 import itertools
 import os
@@ -332,7 +332,7 @@ def book(server):
 
 
 @pytest.mark.parametrize("change", ["the same", "another capacity each time", "two databases in turn"])
-def test_the_parent_does_not_grow_over_many_graceful_restarts_under_load(site, mint, change):
+def test_the_parent_does_not_grow_over_many_graceful_restarts_under_load(site, mint, record_property, change):
     count = 500 if os.environ.get("TR_LONG") else 60 if change == "the same" else 30
     site.expect_log("AH00485|AH03093", always=True)
     before = system_objects()
@@ -350,9 +350,11 @@ def test_the_parent_does_not_grow_over_many_graceful_restarts_under_load(site, m
         restart(count)
         last = book(site)
     assert not (load.failures if change == "the same" else broken(load)) and len(load.acknowledged) > 20
+    record_property("parent", [first, last])
     assert last["fds"] <= first["fds"], (first, last)
-    assert last["maps"] <= first["maps"] + 4, (first, last)
-    assert last["kb"] <= first["kb"] + (1024 + 4 * count if not servers.SAN else 200 * count), (first, last)
+    if not servers.SAN:  # which keeps books of its own
+        assert last["maps"] <= first["maps"] + 4, (first, last)
+        assert last["kb"] <= first["kb"] + 512, (first, last)
     after = system_objects()
     assert all(after[name] <= before[name] + 1 for name in after), (before, after)
     are_revoked(site, load.acknowledged[-200:])

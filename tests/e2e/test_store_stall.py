@@ -1,8 +1,8 @@
 """When the database cannot be read or written for a while: nobody is let in on stale knowledge, and it heals by itself."""
 
-import os
 import re
 import shutil
+import signal
 import sqlite3
 import threading
 import time
@@ -11,8 +11,8 @@ import pytest
 
 from database import KINDS, Database, checksum, digest, signed
 from issuers import write_keys
-from storing import (FORM, PAGE, ROOT, SLOW, EveryChild, are_accepted, are_revoked, ask, claims_of, revoke_all, text, until, verdicts,
-                     without_jti)
+from storing import (FORM, PAGE, ROOT, SLOW, EveryChild, are_accepted, are_revoked, ask, claims_of, revoke_all, text, until,
+                     verdicts, without_jti)
 
 
 @pytest.fixture
@@ -23,10 +23,18 @@ def site(new_server, keys):
     server.stop()
 
 
-HIDE = {"the file": (lambda db: os.rename(db.path, db.file(".aside")), lambda db: os.rename(db.file(".aside"), db.path)),
-        "the write-ahead log": (lambda db: os.rename(db.file("-wal"), db.file("-wal.aside")), lambda db: os.rename(db.file("-wal.aside"), db.file("-wal"))),
-        "the folder": (lambda db: os.rename(db.path.parent, db.path.parent.parent / "aside"),
-                       lambda db: os.rename(db.path.parent.parent / "aside", db.path.parent))}
+def file_pair(suffix):
+    """How to take a file away, and put it back."""
+    return (lambda db: db.file(suffix).rename(db.file(suffix + ".aside")),
+            lambda db: db.file(suffix + ".aside").rename(db.file(suffix)))
+
+
+def folder_aside(db):
+    return db.path.parent.with_name("aside")
+
+
+HIDE = {"the file": file_pair(""), "the write-ahead log": file_pair("-wal"),
+        "the folder": (lambda db: db.path.parent.rename(folder_aside(db)), lambda db: folder_aside(db).rename(db.path.parent))}
 
 
 @pytest.mark.parametrize("what", HIDE)
@@ -53,7 +61,8 @@ def test_without_its_database_httpd_says_so_once_then_lets_nobody_in_and_heals_b
         for token in revoked:
             assert children.verdicts(token) == {"revoked"}
         r = site.bearer(PAGE, good)
-        assert r.status == 503 and int(r["Retry-After"]) > 0 and r["WWW-Authenticate"] is None and r["Cache-Control"] == "no-store"
+        assert r.status == 503 and int(r["Retry-After"]) > 0
+        assert r["WWW-Authenticate"] is None and r["Cache-Control"] == "no-store"
         with site.connect() as c:
             assert c.request("GET", PAGE).status == 401
             assert c.request("GET", PAGE, "Authorization: Bearer " + mint(exp=1000)).reason == "expired"
@@ -129,7 +138,8 @@ def test_a_database_that_was_replaced_by_another_is_not_believed(site, new_serve
         db.file(suffix).unlink(missing_ok=True)
         if db.file(suffix + ".aside").exists():
             db.file(suffix + ".aside").rename(db.file(suffix))
-    until(lambda: verdicts_with_new_connections(site, [good, token, late, theirs]) == ["accepted", "revoked", "revoked", "accepted"])
+    tokens, expected = [good, token, late, theirs], ["accepted", "revoked", "revoked", "accepted"]
+    until(lambda: verdicts_with_new_connections(site, tokens) == expected)
     until(lambda: db.rows("value = ?", claims_of(late)["jti"]))
 
 
@@ -215,7 +225,8 @@ def test_an_older_state_of_the_same_database_is_not_believed(site, mint):
     assert db.is_whole()
 
 
-WRONG = {"a wrong checksum": ("token", "https://idp.test/", "x", 0, 1), "an unknown kind": ("user", "https://idp.test/", "x", 0, None),
+WRONG = {"a wrong checksum": ("token", "https://idp.test/", "x", 0, 1),
+         "an unknown kind": ("user", "https://idp.test/", "x", 0, None),
          "a digest that is none": ("digest", "https://idp.test/", "x" * 64, 0, 0)}
 
 
@@ -231,9 +242,11 @@ def test_a_row_that_cannot_be_right_is_not_passed_over(site, mint, what):
     with db.connection("rw") as c:
         seq = db.state()["last_seq"] + 1
         own = checksum(seq, kind, issuer, value, cut_off, None) + error if kind in KINDS else 0
-        c.execute(f"INSERT INTO tokrevoke_revocations VALUES ({seq}, ?, ?, ?, ?, NULL, 0, '', '', '', ?)", (kind, issuer, value, cut_off, own))
+        c.execute(f"INSERT INTO tokrevoke_revocations VALUES ({seq}, ?, ?, ?, ?, NULL, 0, '', '', '', ?)",
+                  (kind, issuer, value, cut_off, own))
         before = db.state()
-        c.execute("UPDATE tokrevoke_state SET last_seq = ?, row_count = row_count + 1, row_sum = ?", (seq, signed(before["row_sum"] + own)))
+        c.execute("UPDATE tokrevoke_state SET last_seq = ?, row_count = row_count + 1, row_sum = ?",
+                  (seq, signed(before["row_sum"] + own)))
         site.wait_log(rf"TR023: .*damaged.* behind number {seq - 1}")
         until(lambda: verdicts_with_new_connections(site, [good]) == ["unavailable"])
         assert verdicts_with_new_connections(site, [revoked]) == ["revoked"]
@@ -245,3 +258,48 @@ def test_a_row_that_cannot_be_right_is_not_passed_over(site, mint, what):
     db.insert_token(late, claims_of(late))
     until(lambda: verdicts(site, [late]) == ["revoked"], 2)
     assert db.is_whole()
+
+
+def test_more_than_the_table_holds_from_another_program_lets_nobody_in_until_the_capacity_is_raised(site, mint):
+    """What did not fit might be this token's revocation."""
+    site.start(text("TokRevokeMaxStaleness 2s\n", capacity=10))
+    db = Database(site)
+    revoked, last, good = mint(), mint(), mint()
+    revoke_all(site, [revoked])
+    site.expect_log("TR023: |TR002: |TR016: ", always=True)
+    end = int(time.time()) + 3600
+    db.insert(*(("token", "https://idp.test/", f"one-of-many-{i}", end) for i in range(3000)))
+    db.insert_token(last, claims_of(last))
+    site.wait_log("TR023: .*TokRevokeCapacity")
+    until(lambda: verdicts_with_new_connections(site, [good]) == ["unavailable"])
+    assert verdicts_with_new_connections(site, [revoked]) == ["revoked"]
+    site.reconfigure(text("TokRevokeMaxStaleness 2s\n", capacity=5000))
+    site.next_generation()
+    are_revoked(site, [revoked, last])
+    are_accepted(site, [good])
+    assert db.is_whole()
+
+
+@pytest.mark.parametrize("what", ["the file", "the folder"])
+def test_a_graceful_restart_that_needs_a_missing_database_ends_httpd_and_says_why(site, mint, what):
+    """Rather no server than one that has forgotten. The same configuration needs no reading."""
+    site.start(text())
+    db = Database(site)
+    token, good = mint(), mint()
+    revoke_all(site, [token])
+    hide, show = HIDE[what]
+    hide(db)
+    site.expect_log("TR019: |TR021: |TR023: |AH00020", always=True)
+    site.next_generation()
+    assert verdicts_with_new_connections(site, [token, good]) == ["revoked", "accepted"]
+    site.reconfigure(text(capacity=30000))
+    site.process.send_signal(signal.SIGUSR1)
+    site.process.wait(20)
+    site.wait_log(rf"\[tokrevoke:crit\].* TR\d+: .*{db.path.parent}")
+    site.kill()
+    if what == "the folder" and db.path.parent.exists():
+        shutil.rmtree(db.path.parent)
+    show(db)
+    site.again()
+    are_revoked(site, [token])
+    are_accepted(site, [good])

@@ -107,8 +107,10 @@ def listening(path):
         s.bind(str(path))
 
 
-THINGS = {"a link to nowhere": lambda p: link(p, p.parent / "other"), "a link to a file": lambda p: link(p, put(p.parent / "other")),
-          "a link to another place": lambda p: link(p, "/etc/hostname"), "a folder": lambda p: p.mkdir(), "a pipe": os.mkfifo, "a socket": listening}
+THINGS = {"a link to nowhere": lambda p: link(p, p.parent / "other"),
+          "a link to a file": lambda p: link(p, put(p.parent / "other")),
+          "a link to another place": lambda p: link(p, "/etc/hostname"),
+          "a folder": lambda p: p.mkdir(), "a pipe": os.mkfifo, "a socket": listening}
 
 
 @pytest.mark.parametrize("suffix", FILES)
@@ -178,11 +180,17 @@ def test_a_newer_schema_is_refused(held, server):
     refused(server, path, "newer version of mod_tokrevoke", "schema 2", "install that version")
 
 
-DAMAGE = {"a row is missing": "DELETE FROM tokrevoke_revocations WHERE seq = 2", "a value is another": "UPDATE tokrevoke_revocations SET value = 'x' WHERE seq = 2",
-          "an expiry is earlier": "UPDATE tokrevoke_revocations SET expires_at = expires_at - 1 WHERE seq = 3",
-          "a row is counted twice": "UPDATE tokrevoke_state SET row_count = 4", "the sum is another": "UPDATE tokrevoke_state SET row_sum = row_sum + 1",
-          "the state is gone": "DELETE FROM tokrevoke_state", "the id is cut": "UPDATE tokrevoke_state SET database_id = 'x'",
-          "the schema is 0": "UPDATE tokrevoke_state SET schema_version = 0", "a kind is unknown": "UPDATE tokrevoke_revocations SET kind = 'user' WHERE seq = 1"}
+DAMAGE = {
+    "a row is missing": "DELETE FROM tokrevoke_revocations WHERE seq = 2",
+    "a value is another": "UPDATE tokrevoke_revocations SET value = 'x' WHERE seq = 2",
+    "an expiry is earlier": "UPDATE tokrevoke_revocations SET expires_at = expires_at - 1 WHERE seq = 3",
+    "a kind is unknown": "UPDATE tokrevoke_revocations SET kind = 'user' WHERE seq = 1",
+    "a row is counted twice": "UPDATE tokrevoke_state SET row_count = 4",
+    "the sum is another": "UPDATE tokrevoke_state SET row_sum = row_sum + 1",
+    "the state is gone": "DELETE FROM tokrevoke_state",
+    "the id is cut": "UPDATE tokrevoke_state SET database_id = 'x'",
+    "the schema is 0": "UPDATE tokrevoke_state SET schema_version = 0",
+}
 
 
 @pytest.mark.parametrize("what", DAMAGE)
@@ -200,7 +208,7 @@ def test_a_database_that_is_gone_is_not_begun_anew_while_its_mark_knows_of_revoc
     if left != "nothing":
         put(path)
     mark = Database(server).file("-mark")
-    refused(server, f"{path} is missing or empty", "revocations up to number 3 were stored", "restore it from a backup", f"remove {mark}")
+    refused(server, f"{path} is missing or empty", "up to number 3 were stored", "restore it from a backup", f"remove {mark}")
     assert not path.exists() or path.stat().st_size == 0
     mark.unlink()
     server.start(text())
@@ -293,7 +301,8 @@ def test_an_empty_folder_of_root_is_given_to_httpds_user(server, mint, mode):
 
 
 @only_root
-@pytest.mark.parametrize("owner, mode, content", [("root", 0o755, True), ("daemon", 0o755, False), ("daemon", 0o755, True), ("root", 0o1755, False)],
+@pytest.mark.parametrize("owner, mode, content",
+                         [("root", 0o755, True), ("daemon", 0o755, False), ("daemon", 0o755, True), ("root", 0o1755, False)],
                          ids=["in use", "of somebody else", "of somebody else and in use", "sticky"])
 def test_any_other_folder_is_never_given_away(server, owner, mode, content):
     path = folder(server, mode)
@@ -313,8 +322,9 @@ def test_a_folder_that_everybody_may_write_is_told(server, mint):
     are_accepted(server, [mint()])
 
 
-@pytest.mark.parametrize("place", ["sqlite3:fresh/x.db", "SQLITE3:{root}/fresh/x.db", '"sqlite3:{root}/with spaces & ümläut/x y.db"',
-                                   "sqlite3:./fresh/../fresh/x.db", '"sqlite3:{root}/odd?mode=memory#%41/file:x"'])
+@pytest.mark.parametrize("place", ["sqlite3:fresh/x.db", "SQLITE3:{root}/fresh/x.db",
+                                   '"sqlite3:{root}/with spaces & ümläut/x y.db"', "sqlite3:./fresh/../fresh/x.db",
+                                   '"sqlite3:{root}/odd?mode=memory#%41/file:x"'])
 def test_a_path_is_taken_as_it_stands(server, mint, place):
     server.database = place
     server.start(text())
@@ -330,15 +340,17 @@ def test_a_path_is_taken_as_it_stands(server, mint, place):
 # ---- looking leaves no trace ----
 
 def snapshot(server):
-    return sorted(str(p.relative_to(server.root)) for p in server.root.rglob("*") if "logs" not in p.parts and p.name != "httpd.pid")
+    return sorted(str(p.relative_to(server.root)) for p in server.root.rglob("*")
+                  if "logs" not in p.parts and p.name != "httpd.pid")
 
 
 def run(server, *args):
-    return subprocess.run(server.command(*args), capture_output=True, text=True, timeout=60, env=environment(server.root), check=False)
+    return subprocess.run(server.command(*args), capture_output=True, text=True, timeout=60, check=False,
+                          env=environment(server.root))
 
 
-@pytest.mark.parametrize("args", [("-t",), ("-t", "-D", "DUMP_VHOSTS"), ("-t", "-D", "DUMP_RUN_CFG"), ("-S",), ("-M",), ("-t", "-D", "DUMP_MODULES")],
-                         ids=" ".join)
+@pytest.mark.parametrize("args", [("-t",), ("-t", "-D", "DUMP_VHOSTS"), ("-t", "-D", "DUMP_RUN_CFG"), ("-S",), ("-M",),
+                                  ("-t", "-D", "DUMP_MODULES")], ids=" ".join)
 def test_looking_at_the_configuration_makes_no_file(server, args):
     server.reconfigure(text())
     before = snapshot(server)
