@@ -107,7 +107,7 @@ class Postgres:
             if self.process is not None and parent == self.process.pid and state not in "ZX":
                 try:
                     out.append((pid, Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")))
-                except FileNotFoundError:
+                except (FileNotFoundError, ProcessLookupError):
                     continue
         return out
 
