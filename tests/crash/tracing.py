@@ -17,10 +17,10 @@ LINE = re.compile(r"^(\d+) +(\w+)\(", re.M)
 class Tracer:
     """strace attached to a process and its threads. Calls are counted for each thread and each name of a call."""
 
-    def __init__(self, pid, site, inject=None, calls=None, threads=True):
+    def __init__(self, pid, site, inject=None, calls=None, paths=None):
         self.log = site.root / "logs" / "strace"
         self.log.unlink(missing_ok=True)
-        command = ["strace", *(["-f"] if threads else []), "-o", str(self.log), *rules(site, inject, calls), "-p", str(pid)]
+        command = ["strace", "-f", "-o", str(self.log), *rules(site, inject, calls, paths), "-p", str(pid)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         text=True)
         said = self.process.stderr.readline()
@@ -44,10 +44,10 @@ class Tracer:
         self.end()
 
 
-def rules(site, inject, calls=None):
+def rules(site, inject, calls=None, paths=None):
     """Options of strace: this call of these on the database's files."""
     out = ["-e", "trace=" + (calls or "%file,%desc"), "-e", "signal=none"]
-    for path in [site.state, *site.files()]:
+    for path in paths or [site.state, *site.files()]:
         out += ["-P", str(path)]
     if inject:
         out += ["-e", "inject=" + inject]
@@ -61,6 +61,11 @@ def count(log):
     for (_, name), n in threads.items():
         out[name] = max(out[name], n)
     return out
+
+
+def sizes(log):
+    """How many bytes each pwrite64 was to write, in order."""
+    return [int(n) for n in re.findall(r"pwrite64\(.*, (\d+), \d+\) += ", log)]
 
 
 def has_fired(log):
