@@ -49,7 +49,7 @@ static bool hold_lease(trh_watch_t *watch, apr_time_t now)
 }
 
 /* Once for all processes, and not because of the moments of a restart in which nobody followed. */
-static void watch_stall(trh_watch_t *watch, tr_store_t *store, apr_status_t rv, server_rec *s, apr_time_t now)
+static void watch_stall(trh_watch_t *watch, tr_store_t *store, server_rec *s, apr_time_t now)
 {
     static apr_time_t watching_since;
     apr_time_t followed_at = atomic_load(&watch->followed_at);
@@ -65,7 +65,8 @@ static void watch_stall(trh_watch_t *watch, tr_store_t *store, apr_status_t rv, 
                      "TR023: for %.1f s nobody could hear of revocations that others stored: %s; mend that: after "
                      "TokRevokeMaxStaleness tokens are answered 503",
                      (double)(now - followed_at) / APR_USEC_PER_SEC,
-                     rv == APR_ENOSPC ? "the table is full; raise TokRevokeCapacity" : tr_store_follow_error(store));
+                     atomic_load(&watch->full) != 0 ? "the table is full; raise TokRevokeCapacity"
+                                                    : tr_store_follow_error(store));
     }
 }
 
@@ -127,18 +128,19 @@ void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, se
     apr_status_t rv;
 
     if (!hold_lease(watch, now)) {
-        watch_stall(watch, store, APR_SUCCESS, s, now);
+        watch_stall(watch, store, s, now);
         return;
     }
     atomic_store(&watch->tried_at, now);
     rv = tr_store_follow(store, &seq, learn, &learner);
+    atomic_store(&watch->full, rv == APR_ENOSPC ? 1 : 0);
     if (rv == APR_SUCCESS) {
         note_followed(shared, s, now, seq);
         clean(store, s, now);
         atomic_store(&watch->tried_at, trh_steady_clock());
         return;
     }
-    watch_stall(watch, store, rv, s, now);
+    watch_stall(watch, store, s, now);
     /* Perhaps it is only this process that cannot. */
     atomic_store(&watch->follower, 0);
 }

@@ -30,6 +30,7 @@ typedef struct trh_watch_t {
     _Atomic int64_t follower;    /* its pid; 0: nobody */
     _Atomic uint32_t incomplete; /* the table lacks something for ever */
     _Atomic uint32_t superseded; /* there is a newer table, which is not written from here */
+    _Atomic uint32_t full;       /* what was stored did not fit into the table */
     _Atomic uint32_t stalled;    /* it was said that following has stalled */
     _Atomic uint64_t stalls;
     _Atomic uint64_t presented; /* revoked tokens shown */

@@ -357,6 +357,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
 
     def remove(self):
         self.stop()
+        if self.process is not None:  # libfaketime leaves these of a process that was killed
+            for name in ("faketime_shm", "sem.faketime_sem"):
+                Path(f"/dev/shm/{name}_{self.process.pid}").unlink(missing_ok=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def pids(self):

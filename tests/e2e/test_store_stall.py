@@ -51,13 +51,13 @@ def test_without_its_database_httpd_says_so_once_then_lets_nobody_in_and_heals_b
         began = time.monotonic()
         site.wait_log(r"\[tokrevoke:error\].* TR023: for \d", timeout=4 * SLOW)
         record_property("said_after_s", round(time.monotonic() - began, 2))
-        assert time.monotonic() - began < 3 * SLOW
-        if time.monotonic() - began < 1.7:
+        assert time.monotonic() - began < 4 * SLOW
+        if time.monotonic() - began < 1.2:
             assert children.verdicts(good) == {"accepted"}
         children.until(good, "unavailable", 4)
         took = time.monotonic() - began
         record_property("closed_after_s", round(took, 2))
-        assert 1.7 < took < 3 * SLOW
+        assert 1.2 < took < 5 * SLOW
         for token in revoked:
             assert children.verdicts(token) == {"revoked"}
         r = site.bearer(PAGE, good)
@@ -72,7 +72,7 @@ def test_without_its_database_httpd_says_so_once_then_lets_nobody_in_and_heals_b
         show(db)
         took = children.until(good, "accepted", 5)
         record_property("healed_after_s", round(took, 2))
-        assert took < 2 * SLOW
+        assert took < 4 * SLOW
         site.wait_log(r"\[tokrevoke:notice\].*the store of revocations can be read again")
         for token in revoked:
             assert children.verdicts(token) == {"revoked"}
