@@ -82,7 +82,8 @@ static apr_status_t prepare(loader_t *loader)
     return APR_SUCCESS;
 }
 
-apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *place, apr_pool_t *ptemp, server_rec *s)
+apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *place, bool is_known, apr_pool_t *ptemp,
+                               server_rec *s)
 {
     loader_t loader = {.s = s, .place = place};
     const char *why;
@@ -90,7 +91,7 @@ apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *pl
     apr_status_t rv;
 
     /* Under ChrootDir the path is one that only the children see. */
-    rv = ap_unixd_config.chroot_dir != NULL
+    rv = is_known || ap_unixd_config.chroot_dir != NULL
              ? APR_SUCCESS
              : tr_store_make_folder(&why, place, ap_unixd_config.user_id, ap_unixd_config.group_id, ptemp);
     if (rv != APR_SUCCESS) {

@@ -163,7 +163,8 @@ static apr_status_t make_shared(trh_shared_t *shared, trh_locks_t *locks, uint32
     memset(&facts, 0, sizeof(facts));
     shared->configured = capacity;
     if (shared->place != NULL) {
-        rv = trh_prepare_store(&facts, shared->place, ptemp, s);
+        rv = trh_prepare_store(&facts, shared->place,
+                               shared->previous != NULL && tr_store_place_eq(shared->previous->place, shared->place), ptemp, s);
         memcpy(shared->id, facts.id, sizeof(shared->id));
         capacity = rv == APR_SUCCESS
                        ? large_enough(capacity, count_alive(shared, facts.alive, ptemp), shared->previous != NULL, s)
