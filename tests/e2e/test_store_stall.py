@@ -110,6 +110,17 @@ def test_a_revocation_that_could_not_be_stored_is_in_force_and_stored_when_the_d
     are_revoked(site, [second, third])
 
 
+def put_in_place(db, other, aside):
+    """The other's files for ours. Never is there a database with another's log: SQLite would take that for its own."""
+    suffixes = ("", "-shm", "-wal")
+    for suffix in suffixes:
+        if db.file(suffix).exists():
+            db.file(suffix).rename(db.file(suffix + aside))
+    for suffix in reversed(suffixes):
+        if other(suffix).exists():
+            other(suffix).rename(db.file(suffix))
+
+
 def test_a_database_that_was_replaced_by_another_is_not_believed(site, new_server, keys, mint):
     """Another one at the same path, as after an accident with a backup: not its content, and nothing is stored in it."""
     site.start(text("TokRevokeMaxStaleness 2s\n"))
@@ -123,21 +134,14 @@ def test_a_database_that_was_replaced_by_another_is_not_believed(site, new_serve
     revoke_all(other, [theirs])
     other.stop()
     site.expect_log("TR023: |TR025: ")
-    for suffix in ("", "-wal", "-shm"):
-        if db.file(suffix).exists():
-            db.file(suffix).rename(db.file(suffix + ".aside"))
-        if (path := Database(other).file(suffix)).exists():
-            path.rename(db.file(suffix))
+    put_in_place(db, lambda suffix: Database(other).file(suffix), ".aside")
     late = mint()
     assert site.revoke(late).status == 503
     site.wait_log("TR023: .*(another database than|was removed or replaced)")
     until(lambda: verdicts_with_new_connections(site, [good]) == ["unavailable"])
     assert verdicts_with_new_connections(site, [token, late]) == ["revoked"] * 2
     assert [row["value"] for row in db.rows()] == [claims_of(theirs)["jti"]]
-    for suffix in ("", "-wal", "-shm"):
-        db.file(suffix).unlink(missing_ok=True)
-        if db.file(suffix + ".aside").exists():
-            db.file(suffix + ".aside").rename(db.file(suffix))
+    put_in_place(db, lambda suffix: db.file(suffix + ".aside"), ".theirs")
     tokens, expected = [good, token, late, theirs], ["accepted", "revoked", "revoked", "accepted"]
     until(lambda: verdicts_with_new_connections(site, tokens) == expected)
     until(lambda: db.rows("value = ?", claims_of(late)["jti"]))
