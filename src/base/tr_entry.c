@@ -29,7 +29,24 @@ tr_mark_t tr_mark(const tr_siphash_key_t *key, tr_kind_t kind, tr_str_t issuer, 
 
 const char *tr_kind_name(tr_kind_t kind)
 {
-    static const char *const names[TR_KINDS] = {"token", "session", "subject", "client", "issuer", "digest"};
+    static const char *const names[TR_KINDS] = {"token",  "session", "subject", "client", "issuer",
+                                                "digest", "opaque",  "family",  "member", "logout"};
 
     return names[kind];
+}
+
+bool tr_kind_is_revocation(tr_kind_t kind)
+{
+    return kind != TR_KIND_MEMBER && kind != TR_KIND_LOGOUT;
+}
+
+bool tr_kind_has_cut_off(tr_kind_t kind)
+{
+    return kind == TR_KIND_SESSION || kind == TR_KIND_SUBJECT || kind == TR_KIND_CLIENT || kind == TR_KIND_ISSUER ||
+           kind == TR_KIND_MEMBER;
+}
+
+bool tr_kind_has_digest(tr_kind_t kind)
+{
+    return kind == TR_KIND_DIGEST || kind == TR_KIND_OPAQUE;
 }

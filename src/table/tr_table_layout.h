@@ -6,7 +6,7 @@
  *   +-----------------+
  *   | bucket 0   64 B | two slots of 32 B: one cache line
  *   | bucket 1        |   slot: mark 16 | issued_before 8 | expires 4 | meta 2 | reach 2
- *   | ...             |   meta: version (11 bits), durable (1 bit), kind (3 bits), valid (1 bit)
+ *   | ...             |   meta: version (10 bits), durable (1 bit), kind (4 bits), valid (1 bit)
  *   +-----------------+   reach (of a bucket's first slot): how many buckets further on its entries may lie
  *
  * An entry's home bucket comes from its mark. It lies there or in one of the next reach buckets (around the end), and never
@@ -27,7 +27,7 @@
 #include "tr_table.h"
 
 #define MAGIC UINT64_C(0x74726576746f6b31)
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 #define HEADER_LEN 512
 #define SLOTS_PER_BUCKET 2
 #define SPARE_BUCKETS 32
@@ -97,8 +97,8 @@ static inline _Atomic uint16_t *reach_of(const tr_table_t *table, uint32_t bucke
 /* ---- meta -------------------------------------------------------------------------------------------------- */
 
 #define META_VALID 1u
-#define META_DURABLE 16u /* what the slot says is known to be on disk; means nothing to readers */
-#define META_VERSION 32u /* the lowest bit of the version */
+#define META_DURABLE 32u /* what the slot says is known to be on disk; means nothing to readers */
+#define META_VERSION 64u /* the lowest bit of the version */
 
 static inline bool is_valid(uint16_t meta)
 {
@@ -107,7 +107,7 @@ static inline bool is_valid(uint16_t meta)
 
 static inline unsigned int kind_of(uint16_t meta)
 {
-    return (meta >> 1 & 7) % TR_KINDS; /* a foreign value must not lead outside the counters */
+    return (meta >> 1 & 15) % TR_KINDS; /* a foreign value must not lead outside the counters */
 }
 
 /* Of a slot that changes hands: the next version, not durable. */

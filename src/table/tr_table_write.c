@@ -146,7 +146,7 @@ static uint32_t clamp_expiry(int64_t expires_s)
 
 static apr_time_t cut_off_of(const tr_entry_t *e)
 {
-    return e->kind == TR_KIND_TOKEN || e->kind == TR_KIND_DIGEST ? INT64_MAX : e->issued_before;
+    return tr_kind_has_cut_off(e->kind) ? e->issued_before : INT64_MAX;
 }
 
 /* What a slot holds. */

@@ -54,7 +54,7 @@ static bool look(known_t *k)
     bool found = tr_table_lookup(m.table, &got, k->mark);
     CLAIM(found || !live(k), "%s is gone at %" PRId64 ", should live to %" PRId64, k->name, m.clock_s, k->expires_s);
     CLAIM(!found || k->held, "%s was never inserted, or went before", k->name);
-    if (found && k->kind != TR_KIND_TOKEN && k->kind != TR_KIND_DIGEST)
+    if (found && tr_kind_has_cut_off(k->kind))
         CLAIM(got == k->cut_off || got == k->newest, "%s: cut-off %" PRId64 ", should be %" PRId64, k->name, (int64_t)got,
               (int64_t)k->cut_off);
     if (!found)
@@ -75,7 +75,7 @@ static int64_t some_end(void)
 
 static bool has_cut_off(const known_t *k)
 {
-    return k->kind != TR_KIND_TOKEN && k->kind != TR_KIND_DIGEST;
+    return tr_kind_has_cut_off(k->kind);
 }
 
 static bool is_durable(const tr_entry_t *e)

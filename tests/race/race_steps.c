@@ -69,7 +69,7 @@ static uint32_t judge_reader(const scene_t *s, const tr_table_t *table)
         bool here = tr_table_lookup(table, &got, k->mark);
         CLAIM(here || !k->live, "%s is gone", k->name);
         CLAIM(!here || k->possible, "%s is there", k->name);
-        if (here && k->kind != TR_KIND_TOKEN && k->kind != TR_KIND_DIGEST)
+        if (here && tr_kind_has_cut_off(k->kind))
             CLAIM(got == k->cut_off || got == k->other_cut_off, "%s has the cut-off %" PRId64, k->name, (int64_t)got);
         found += here;
     }
@@ -99,7 +99,7 @@ static void judge_durable(const scene_t *s, const tr_table_t *table)
             continue;
         }
         CLAIM(!tr_table_is_durable_locked(table, &longer), "%s is on disk for longer than it is", k->name);
-        CLAIM(k->kind == TR_KIND_TOKEN || k->kind == TR_KIND_DIGEST || !tr_table_is_durable_locked(table, &later),
+        CLAIM(!tr_kind_has_cut_off(k->kind) || !tr_table_is_durable_locked(table, &later),
               "%s is on disk with a later cut-off than it has", k->name);
     }
 }

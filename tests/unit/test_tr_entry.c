@@ -95,21 +95,47 @@ static void another_key_gives_another_mark(void **state)
 
 static void kinds_keep_their_numbers_and_names(void **state)
 {
-    static const char *names[TR_KINDS] = {"token", "session", "subject", "client", "issuer", "digest"};
+    static const char *names[TR_KINDS] = {"token",  "session", "subject", "client", "issuer",
+                                          "digest", "opaque",  "family",  "member", "logout"};
     (void)state;
     for (int kind = 0; kind < TR_KINDS; kind++)
         assert_string_equal(tr_kind_name((tr_kind_t)kind), names[kind]);
     assert_int_equal(TR_KIND_TOKEN, 0);
     assert_int_equal(TR_KIND_DIGEST, 5);
+    assert_int_equal(TR_KIND_LOGOUT, 9);
+}
+
+static void kinds_are_what_they_are(void **state)
+{
+    static const struct {
+        tr_kind_t kind;
+        bool is_revocation, has_cut_off, has_digest;
+    } kinds[TR_KINDS] = {{TR_KIND_TOKEN, true, false, false},  {TR_KIND_SESSION, true, true, false},
+                         {TR_KIND_SUBJECT, true, true, false}, {TR_KIND_CLIENT, true, true, false},
+                         {TR_KIND_ISSUER, true, true, false},  {TR_KIND_DIGEST, true, false, true},
+                         {TR_KIND_OPAQUE, true, false, true},  {TR_KIND_FAMILY, true, false, false},
+                         {TR_KIND_MEMBER, false, true, false}, {TR_KIND_LOGOUT, false, false, false}};
+    (void)state;
+    for (int kind = 0; kind < TR_KINDS; kind++) {
+        assert_int_equal(kinds[kind].kind, kind);
+        assert_int_equal(tr_kind_is_revocation((tr_kind_t)kind), kinds[kind].is_revocation);
+        assert_int_equal(tr_kind_has_cut_off((tr_kind_t)kind), kinds[kind].has_cut_off);
+        assert_int_equal(tr_kind_has_digest((tr_kind_t)kind), kinds[kind].has_digest);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TT_TEST(the_same_triple_has_the_same_mark),     TT_TEST(the_border_of_issuer_and_value_counts),
-        TT_TEST(no_cut_of_one_text_gives_a_mark_twice), TT_TEST(every_kind_has_marks_of_its_own),
-        TT_TEST(case_nul_and_a_last_byte_count),        TT_TEST(long_values_count_to_their_last_byte),
-        TT_TEST(another_key_gives_another_mark),        TT_TEST(kinds_keep_their_numbers_and_names),
+        TT_TEST(the_same_triple_has_the_same_mark),
+        TT_TEST(the_border_of_issuer_and_value_counts),
+        TT_TEST(no_cut_of_one_text_gives_a_mark_twice),
+        TT_TEST(every_kind_has_marks_of_its_own),
+        TT_TEST(case_nul_and_a_last_byte_count),
+        TT_TEST(long_values_count_to_their_last_byte),
+        TT_TEST(another_key_gives_another_mark),
+        TT_TEST(kinds_keep_their_numbers_and_names),
+        TT_TEST(kinds_are_what_they_are),
     };
     return TT_RUN(tests);
 }
