@@ -16,6 +16,7 @@
 #define TR_MAX_BODY_LEN 65536      /* bytes of a request body */
 #define TR_MAX_PARAMS 64           /* parameters in a request body */
 #define TR_MAX_REASON_LEN 1024     /* bytes of the reason that a caller of the revocation endpoint gives */
+#define TR_MAX_ADMIN_ITEMS 1000    /* revocations that are asked for, stored or listed together */
 #define TR_MAX_CAPACITY 1000000000 /* TokRevokeCapacity */
 
 #endif

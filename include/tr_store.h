@@ -94,12 +94,12 @@ typedef struct tr_store_memory_t {
 tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock, tr_store_memory_t *memory);
 
 /*
- * Store e. Any thread; concurrent calls share one commit. Returns APR_SUCCESS when e is on disk. Otherwise
- * TR_STORE_FAILED, after some seconds at most: e may be stored or not, and tr_store_retry goes on trying, for 10000 of them at
- * most, until the process ends. now:
- * microseconds since 1970.
+ * Store these n revocations (1 to TR_MAX_ADMIN_ITEMS) in one transaction. Any thread; concurrent calls share one commit.
+ * Returns APR_SUCCESS when all are on disk, with seq of each. Otherwise TR_STORE_FAILED, after some seconds at most: all of
+ * them may be stored or none, and tr_store_retry goes on trying, for 10000 revocations at most, until the process ends; one
+ * that has a NUL where a text must have none is not tried. now: microseconds since 1970.
  */
-TR_MUST_CHECK apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now);
+TR_MUST_CHECK apr_status_t tr_store_append(tr_store_t *store, tr_revocation_t *const *list, int n, apr_time_t now);
 
 /*
  * Store what could not be stored before: *stored revocations this time. For once a second, in one thread. Returns

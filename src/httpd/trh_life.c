@@ -383,7 +383,10 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
 static apr_status_t append(void *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
 {
-    return tr_store_append(store, e, c, now);
+    tr_revocation_t one = {.entry = *e, .circumstances = *c};
+    tr_revocation_t *list[1] = {&one};
+
+    return tr_store_append(store, list, 1, now);
 }
 
 /* Somebody of an earlier generation would not see a revocation: he must see that he does not. */

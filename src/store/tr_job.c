@@ -48,27 +48,27 @@ static tr_str_t copy_text(tr_str_t text, apr_pool_t *pool)
     return tr_str(tr_str_dup_z(text, pool), text.len);
 }
 
-void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool)
+void tr_job_fill(job_t *job, const tr_revocation_t *revocation, apr_time_t now, apr_pool_t *pool)
 {
-    const tr_circumstances_t *c = waiter->circumstances;
-    bool has_cut_off = waiter->entry->kind != TR_KIND_TOKEN && waiter->entry->kind != TR_KIND_DIGEST;
+    const tr_entry_t *e = &revocation->entry;
+    const tr_circumstances_t *c = &revocation->circumstances;
 
-    job->row.entry = *waiter->entry;
-    job->row.entry.issued_before = has_cut_off ? waiter->entry->issued_before : 0;
-    job->row.entry.issuer = copy_text(waiter->entry->issuer, pool);
-    if (waiter->entry->kind == TR_KIND_DIGEST) {
+    job->row.entry = *e;
+    job->row.entry.issued_before = tr_kind_has_cut_off(e->kind) ? e->issued_before : 0;
+    job->row.entry.issuer = copy_text(e->issuer, pool);
+    if (tr_kind_has_digest(e->kind)) {
         char *text = apr_palloc(pool, TR_ROW_DIGEST_LEN + 1);
 
-        tr_row_write_digest(text, waiter->entry->value);
+        tr_row_write_digest(text, e->value);
         job->row.entry.value = tr_str(text, TR_ROW_DIGEST_LEN);
     }
     else {
-        job->row.entry.value = copy_text(waiter->entry->value, pool);
+        job->row.entry.value = copy_text(e->value, pool);
     }
     job->circumstances.actor = clean_text(c->actor, pool);
     job->circumstances.client_address = clean_text(c->client_address, pool);
     job->circumstances.reason = clean_text(c->reason, pool);
-    job->revoked_at_s = apr_time_sec(waiter->now);
+    job->revoked_at_s = apr_time_sec(now);
 }
 
 /* ---- one transaction --------------------------------------------------------------------------------------- */

@@ -46,7 +46,6 @@ void tr_retry_keep(tr_store_t *store, const job_t *job)
     left->job = (job_t *)(left + 1);
     left->next = NULL;
     *left->job = *job;
-    left->job->waiter = NULL;
     at = (char *)(left->job + 1);
     move_text(&left->job->row.entry.issuer, &at);
     move_text(&left->job->row.entry.value, &at);

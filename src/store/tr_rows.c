@@ -151,7 +151,7 @@ static bool read_row(tr_sql_row_t *out, const tr_sql_t *sql, apr_dbd_row_t *row)
     if (tr_row_checksum(out) != out->checksum) {
         return false;
     }
-    return out->entry.kind != TR_KIND_DIGEST || read_digest(&out->entry.value, sql->scratch);
+    return !tr_kind_has_digest(out->entry.kind) || read_digest(&out->entry.value, sql->scratch);
 }
 
 apr_status_t tr_row_read_after(tr_sql_t *sql, tr_sql_row_t **rows, int *n, int64_t seq)

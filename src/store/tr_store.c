@@ -114,24 +114,42 @@ void tr_store_unlock(tr_store_t *store)
 
 /* ---- the queue --------------------------------------------------------------------------------------------- */
 
-static int take_queue(tr_store_t *store, job_t **jobs)
-{
-    int n = 0;
+/* What is stored together, and by whose order. */
+typedef struct batch_t {
+    job_t *job[TR_STORE_MAX_JOBS];
+    int n;
+    order_t *order[TR_STORE_MAX_BATCH];
+    int n_orders;
+} batch_t;
 
-    while (store->queue != NULL && n < TR_STORE_MAX_BATCH) {
+static void take_order(tr_store_t *store, batch_t *batch, waiter_t *waiter)
+{
+    order_t *order = apr_pcalloc(store->batch_pool, sizeof(*order));
+
+    order->n = waiter->n;
+    order->jobs = apr_pcalloc(store->batch_pool, (apr_size_t)order->n * sizeof(*order->jobs));
+    for (int i = 0; i < order->n; i++) {
+        tr_job_fill(&order->jobs[i], waiter->list[i], waiter->now, store->batch_pool);
+        batch->job[batch->n++] = &order->jobs[i];
+    }
+    order->waiter = waiter;
+    waiter->order = order;
+    batch->order[batch->n_orders++] = order;
+}
+
+/* As many as fit, and at least one. */
+static void take_queue(tr_store_t *store, batch_t *batch)
+{
+    batch->n = batch->n_orders = 0;
+    while (store->queue != NULL && (batch->n == 0 || batch->n + store->queue->n <= TR_STORE_MAX_BATCH)) {
         waiter_t *waiter = store->queue;
-        job_t *job = apr_pcalloc(store->batch_pool, sizeof(*job));
 
         store->queue = waiter->next;
-        tr_job_fill(job, waiter, store->batch_pool);
-        job->waiter = waiter;
-        waiter->job = job;
-        jobs[n++] = job;
+        take_order(store, batch, waiter);
     }
     if (store->queue == NULL) {
         store->tail = &store->queue;
     }
-    return n;
 }
 
 static void leave_queue(tr_store_t *store, waiter_t *waiter)
@@ -153,18 +171,30 @@ typedef struct calls_t {
     int n;
 } calls_t;
 
-static void finish(tr_store_t *store, calls_t *calls, job_t *const *jobs, int n, apr_status_t rv)
+static void finish_order(tr_store_t *store, calls_t *calls, const order_t *order, apr_status_t rv)
+{
+    waiter_t *waiter = order->waiter;
+
+    for (int i = 0; i < order->n; i++) {
+        if (rv != APR_SUCCESS) {
+            tr_retry_keep(store, &order->jobs[i]);
+        }
+        else if (waiter != NULL) {
+            waiter->list[i]->seq = order->jobs[i].row.seq;
+        }
+    }
+    if (waiter != NULL) {
+        waiter->status = rv;
+        waiter->done = true;
+        calls->seat[calls->n++] = waiter->seat;
+    }
+}
+
+static void finish(tr_store_t *store, calls_t *calls, const batch_t *batch, apr_status_t rv)
 {
     calls->n = 0;
-    for (int i = 0; i < n; i++) {
-        if (rv != APR_SUCCESS) {
-            tr_retry_keep(store, jobs[i]);
-        }
-        if (jobs[i]->waiter != NULL) {
-            jobs[i]->waiter->status = rv;
-            jobs[i]->waiter->done = true;
-            calls->seat[calls->n++] = jobs[i]->waiter->seat;
-        }
+    for (int i = 0; i < batch->n_orders; i++) {
+        finish_order(store, calls, batch->order[i], rv);
     }
     apr_pool_clear(store->batch_pool);
 }
@@ -211,22 +241,21 @@ static void leave_seat(tr_store_t *store, seat_t *seat)
 /* Store what is in the queue. The mutex is held at the beginning and at the end, and busy is ours. */
 static void lead(tr_store_t *store)
 {
-    job_t *jobs[TR_STORE_MAX_BATCH];
+    batch_t batch;
     calls_t calls;
     apr_status_t locked, rv;
-    int n;
 
     apr_thread_mutex_unlock(store->mutex);
     locked = tr_store_lock(store);
     apr_thread_mutex_lock(store->mutex);
-    n = take_queue(store, jobs);
+    take_queue(store, &batch);
     apr_thread_mutex_unlock(store->mutex);
-    rv = locked == APR_SUCCESS ? tr_job_store(store, jobs, n) : TR_STORE_FAILED;
+    rv = locked == APR_SUCCESS ? tr_job_store(store, batch.job, batch.n) : TR_STORE_FAILED;
     if (locked == APR_SUCCESS) {
         tr_store_unlock(store);
     }
     apr_thread_mutex_lock(store->mutex);
-    finish(store, &calls, jobs, n, rv);
+    finish(store, &calls, &batch, rv);
     tr_store_stop_leading(store);
     apr_thread_mutex_unlock(store->mutex);
     call_all(&calls);
@@ -273,13 +302,17 @@ static bool has_writer(tr_store_t *store)
 static void keep_waiter(tr_store_t *store, const waiter_t *waiter)
 {
     apr_pool_t *scratch; /* the batch's belongs to the leader */
-    job_t job = {.waiter = NULL};
+    job_t job = {.revoked_at_s = 0};
 
-    if (apr_pool_create_unmanaged_ex(&scratch, NULL, NULL) == APR_SUCCESS) {
-        tr_job_fill(&job, waiter, scratch);
-        tr_retry_keep(store, &job);
-        apr_pool_destroy(scratch);
+    if (apr_pool_create_unmanaged_ex(&scratch, NULL, NULL) != APR_SUCCESS) {
+        return;
     }
+    for (int i = 0; i < waiter->n; i++) {
+        tr_job_fill(&job, waiter->list[i], waiter->now, scratch);
+        tr_retry_keep(store, &job);
+        apr_pool_clear(scratch);
+    }
+    apr_pool_destroy(scratch);
 }
 
 /* Out of patience: whoever leads may go on with the copy, but must not come back to us. */
@@ -288,8 +321,8 @@ static void give_up(tr_store_t *store, waiter_t *waiter)
     waiter->status = TR_STORE_FAILED;
     store->is_stuck = store->busy;
     apr_cpystrn(store->error, "the database does not answer", sizeof(store->error));
-    if (waiter->job != NULL) {
-        waiter->job->waiter = NULL;
+    if (waiter->order != NULL) {
+        waiter->order->waiter = NULL;
         return;
     }
     leave_queue(store, waiter);
@@ -309,13 +342,24 @@ static bool has_nul(tr_str_t s)
     return s.len > 0 && memchr(s.data, '\0', s.len) != NULL;
 }
 
-apr_status_t tr_store_append(tr_store_t *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static bool is_fit(const tr_entry_t *e)
 {
-    waiter_t waiter = {.entry = e, .circumstances = c, .now = now, .status = TR_STORE_FAILED};
+    return !has_nul(e->issuer) && (tr_kind_has_digest(e->kind) || !has_nul(e->value));
+}
 
-    if (has_nul(e->issuer) || (e->kind != TR_KIND_DIGEST && has_nul(e->value))) {
-        tr_store_set_error(store, "what is to be revoked has a NUL");
+apr_status_t tr_store_append(tr_store_t *store, tr_revocation_t *const *list, int n, apr_time_t now)
+{
+    waiter_t waiter = {.list = list, .n = n, .now = now, .status = TR_STORE_FAILED};
+
+    if (n < 1 || n > TR_MAX_ADMIN_ITEMS) {
+        tr_store_set_error(store, "so many revocations cannot be stored together");
         return TR_STORE_FAILED;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!is_fit(&list[i]->entry)) {
+            tr_store_set_error(store, "what is to be revoked has a NUL");
+            return TR_STORE_FAILED;
+        }
     }
     apr_thread_mutex_lock(store->mutex);
     /* Threads that serve pages must not all wait for a disk that does not answer. */

@@ -8,6 +8,7 @@
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 
+#include "tr_limits.h"
 #include "tr_sql.h"
 
 /* Where one caller waits: waking all of them for each commit would cost more than the commit. */
@@ -19,10 +20,10 @@ typedef struct seat_t {
 /* A caller's, on his stack. */
 typedef struct waiter_t {
     seat_t *seat;
-    const tr_entry_t *entry;
-    const tr_circumstances_t *circumstances;
+    tr_revocation_t *const *list;
+    int n;
     apr_time_t now;
-    struct job_t *job; /* the copy somebody works on; NULL: still in the queue */
+    struct order_t *order; /* the copy somebody works on; NULL: still in the queue */
     bool done;
     apr_status_t status;
     struct waiter_t *next;
@@ -33,8 +34,14 @@ typedef struct job_t {
     tr_sql_row_t row;
     tr_circumstances_t circumstances;
     int64_t revoked_at_s;
-    waiter_t *waiter; /* NULL: nobody waits any more */
 } job_t;
+
+/* What one caller brought. */
+typedef struct order_t {
+    job_t *jobs;
+    int n;
+    waiter_t *waiter; /* NULL: he does not wait any more */
+} order_t;
 
 /* A revocation that could not be stored yet. */
 typedef struct left_t {
@@ -42,7 +49,8 @@ typedef struct left_t {
     struct left_t *next;
 } left_t;
 
-#define TR_STORE_MAX_BATCH 256 /* of one transaction */
+#define TR_STORE_MAX_BATCH 256               /* revocations of one transaction, where there are several callers */
+#define TR_STORE_MAX_JOBS TR_MAX_ADMIN_ITEMS /* the same, where there is one */
 
 struct tr_store_t {
     apr_pool_t *pool; /* without a parent: exit() destroys httpd's pools while threads still run */
@@ -91,8 +99,8 @@ void tr_store_set_error(tr_store_t *store, const char *error);
 
 /* ---- jobs (tr_job.c) --------------------------------------------------------------------------------------- */
 
-/* A copy of what waiter brought, in pool, fit for the database. */
-void tr_job_fill(job_t *job, const waiter_t *waiter, apr_pool_t *pool);
+/* A copy of what was brought, in pool, fit for the database. */
+void tr_job_fill(job_t *job, const tr_revocation_t *revocation, apr_time_t now, apr_pool_t *pool);
 
 /* One transaction, by whoever has set busy and holds the lock between processes. Connects where that is needed. */
 TR_MUST_CHECK apr_status_t tr_job_store(tr_store_t *store, job_t *const *jobs, int n);

@@ -69,9 +69,8 @@ const char *__tsan_default_suppressions(void)
 static tr_entry_t entry_of(uint32_t i, const char *name, int64_t expires_s)
 {
     tr_kind_t kind = (tr_kind_t)(i % TR_KINDS);
-    bool has_cut_off = kind != TR_KIND_TOKEN && kind != TR_KIND_DIGEST;
-    tr_entry_t e = {kind, tr_str_z(ISS), tr_str(name, kind == TR_KIND_DIGEST ? 32 : strlen(name)),
-                    has_cut_off ? (apr_time_t)i : 0, expires_s};
+    tr_entry_t e = {kind, tr_str_z(ISS), tr_str(name, tr_kind_has_digest(kind) ? 32 : strlen(name)),
+                    tr_kind_has_cut_off(kind) ? (apr_time_t)i : 0, expires_s};
     return e;
 }
 
@@ -109,35 +108,47 @@ static bool is_over(const worker_t *w)
     return atomic_load(&shared->stop) || atomic_load(&shared->quit[w->number]);
 }
 
-static void append_one(worker_t *w)
+/* One, or a list of some. */
+static void append_some(worker_t *w)
 {
-    tr_circumstances_t c = {tr_str_z("racer"), tr_str_z("192.0.2.1"), tr_str_z("")};
-    uint32_t i = atomic_fetch_add(&shared->next, 1);
+    enum { MOST = 7 };
     int64_t now = atomic_load(&shared->clock_s);
-    char name[33];
-    if (i >= most) {
+    int n = atomic_load(&shared->next) % 3 == 0 ? 1 + (int)(atomic_load(&shared->next) % MOST) : 1;
+    uint32_t first = atomic_fetch_add(&shared->next, (uint32_t)n);
+    tr_revocation_t some[MOST], *list[MOST];
+    char name[MOST][33];
+    if (first + (uint32_t)n > most) {
         atomic_store(&shared->next, most);
         sched_yield();
         return;
     }
-    int64_t expires_s = i % 8 == 0 ? TR_FOREVER : i % 8 < 3 ? now + 1000000 : now + 1 + i % 7;
-    name_of(name, i);
-    atomic_store(&known[i].expires_s, expires_s);
-    atomic_store(&known[i].state, ASKED);
-    tr_entry_t e = entry_of(i, name, expires_s);
-    if (tr_store_append(w->store, &e, &c, (apr_time_t)now * 1000000) == APR_SUCCESS) {
-        atomic_store(&known[i].state, ACKNOWLEDGED);
-        atomic_fetch_add(&shared->acknowledged, 1);
+    for (int k = 0; k < n; k++) {
+        uint32_t i = first + (uint32_t)k;
+        int64_t expires_s = i % 8 == 0 ? TR_FOREVER : i % 8 < 3 ? now + 1000000 : now + 1 + i % 7;
+        name_of(name[k], i);
+        atomic_store(&known[i].expires_s, expires_s);
+        atomic_store(&known[i].state, ASKED);
+        some[k] = (tr_revocation_t){.entry = entry_of(i, name[k], expires_s),
+                                    .circumstances = {tr_str_z("racer"), tr_str_z("192.0.2.1"), tr_str_z("")}};
+        list[k] = &some[k];
     }
-    else
-        atomic_fetch_add(&shared->refused, 1);
+    if (tr_store_append(w->store, list, n, (apr_time_t)now * 1000000) != APR_SUCCESS) {
+        atomic_fetch_add(&shared->refused, (uint64_t)n);
+        return;
+    }
+    for (int k = 0; k < n; k++) {
+        CLAIM(some[k].seq == some[0].seq + k && some[k].seq > 0, "number %u is not stored beside the others of its list",
+              first + (uint32_t)k);
+        atomic_store(&known[first + (uint32_t)k].state, ACKNOWLEDGED);
+    }
+    atomic_fetch_add(&shared->acknowledged, (uint64_t)n);
 }
 
 static void *append_on(void *data)
 {
     worker_t *w = data;
     while (!is_over(w))
-        append_one(w);
+        append_some(w);
     return NULL;
 }
 

@@ -59,8 +59,8 @@ static void every_part_of_an_entry_is_heard(void **state)
                                "\xf1\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa\xfb\xfc\xfd\xfe\xff\xf0");
     int64_t seq = 0;
     for (int kind = 0; kind < TR_KINDS; kind++) {
-        bool has_cut_off = kind != TR_KIND_TOKEN && kind != TR_KIND_DIGEST;
-        tr_entry_t e = {(tr_kind_t)kind, tr_str_z(TT_ISS), kind == TR_KIND_DIGEST ? digest : tr_str_z("v"),
+        bool has_cut_off = tr_kind_has_cut_off((tr_kind_t)kind);
+        tr_entry_t e = {(tr_kind_t)kind, tr_str_z(TT_ISS), tr_kind_has_digest((tr_kind_t)kind) ? digest : tr_str_z("v"),
                         has_cut_off ? 1000 + kind : 0, kind % 2 ? TR_FOREVER : TT_NOW + kind};
         assert_int_equal(tt_append(store, e), APR_SUCCESS);
         assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);

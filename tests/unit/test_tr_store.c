@@ -4,16 +4,13 @@
  */
 #include "tr_store.h"
 
-#include <dirent.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "tr_testing_append.h"
 #include "tr_testing_cmocka.h"
-#include "tr_testing_store.h"
 
 #define MOST 400
 
@@ -21,18 +18,6 @@ static void assert_says(const char *text, const char *part)
 {
     if (!strstr(text, part))
         fail_msg("\"%s\" does not say \"%s\"", text, part);
-}
-
-/* Numbers without gaps, totals that agree, and a start that finds n revocations. */
-static tt_rows_t *assert_whole(tt_db_t *db, int n)
-{
-    tt_rows_t *rows = NULL;
-    assert_string_equal(tt_ask(db, "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM tokrevoke_revocations"),
-                        tt_print(db->pool, "%d|1|%d", n, n));
-    if (tt_prepare(db) != APR_SUCCESS || tt_load(&rows, db) != APR_SUCCESS)
-        fail_msg("%s", db->why);
-    assert_int_equal(rows->n, n);
-    return rows;
 }
 
 /* ---- threads ----------------------------------------------------------------------------------------------- */
@@ -89,34 +74,6 @@ static void join_with_success(appender_t *a, int n)
         assert_int_equal(a[i].status, APR_SUCCESS);
 }
 
-/* Until every other thread of this process waits for something. */
-static void wait_until_all_wait(void)
-{
-    for (int quiet = 0; quiet < 5; quiet++) {
-        DIR *tasks = opendir("/proc/self/task");
-        assert_non_null(tasks);
-        for (struct dirent *task; (task = readdir(tasks));) {
-            char path[300], line[300] = "";
-            snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
-            FILE *f = task->d_name[0] != '.' && atoi(task->d_name) != getpid() ? fopen(path, "r") : NULL;
-            if (!f)
-                continue;
-            if (fgets(line, sizeof line, f) && strchr(line, ')') && strchr(line, ')')[2] != 'S')
-                quiet = -1;
-            fclose(f);
-        }
-        closedir(tasks);
-        sched_yield();
-    }
-}
-
-static apr_global_mutex_t *make_lock(apr_pool_t *pool)
-{
-    apr_global_mutex_t *lock;
-    assert_int_equal(apr_global_mutex_create(&lock, NULL, APR_LOCK_DEFAULT, pool), APR_SUCCESS);
-    return lock;
-}
-
 static void what_is_acknowledged_is_there_at_once(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
@@ -136,7 +93,7 @@ static void many_threads_store_at_once(void **state)
     tt_db_t *db = tt_prepared_db(*state);
     appender_t *a = start_appenders(tt_store(db), THREADS, TIMES, *state);
     join_with_success(a, THREADS);
-    tt_rows_t *rows = assert_whole(db, THREADS * TIMES);
+    tt_rows_t *rows = tt_assert_whole(db, THREADS * TIMES);
     for (int i = 0; i < THREADS * TIMES; i++)
         assert_int_equal(tt_count(rows, tt_print(*state, "%d-%d", i / TIMES, i % TIMES)), 1);
 }
@@ -148,17 +105,17 @@ static void whoever_waits_shares_one_commit(void **state)
     } cases[] = {{1, 1}, {2, 1}, {40, 1}, {256, 1}, {257, 2}, {MOST, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tt_db_t *db = tt_prepared_db(*state);
-        apr_global_mutex_t *lock = make_lock(*state);
+        apr_global_mutex_t *lock = tt_lock(*state);
         tr_store_t *store = tt_store_locked(db, lock);
         int before = tt_commits(db);
         assert_int_equal(apr_global_mutex_lock(lock), APR_SUCCESS);
         appender_t *a = start_appenders(store, cases[i].threads, 1, *state);
-        wait_until_all_wait();
+        tt_wait_until_all_wait();
         assert_int_equal(tt_commits(db) - before, 0);
         apr_global_mutex_unlock(lock);
         join_with_success(a, cases[i].threads);
         assert_int_equal(tt_commits(db) - before, cases[i].commits);
-        assert_whole(db, cases[i].threads);
+        tt_assert_whole(db, cases[i].threads);
         apr_pool_clear(*state);
     }
 }
@@ -205,13 +162,13 @@ static void let_processes_append(tt_db_t *db, apr_global_mutex_t *lock)
     }
     for (int i = 0; i < PROCESSES; i++)
         assert_int_equal(tt_wait(pids[i]), 0);
-    assert_whole(db, PROCESSES * 30);
+    tt_assert_whole(db, PROCESSES * 30);
     assert_string_equal(tt_ask(db, "SELECT count(DISTINCT value) FROM tokrevoke_revocations"), "120");
 }
 
 static void several_processes_store_at_once(void **state)
 {
-    let_processes_append(tt_prepared_db(*state), make_lock(*state));
+    let_processes_append(tt_prepared_db(*state), tt_lock(*state));
 }
 
 static void several_servers_store_at_once(void **state)
@@ -262,7 +219,7 @@ static int be_blocked(void *data)
 static void nobody_waits_for_ever_for_a_neighbour_who_does_not_stop(void **state)
 {
     /* Both cases at once, to save time: another program in the middle of writing, and another process with our lock. */
-    blocked_t b[2] = {{tt_prepared_db(*state), NULL, true}, {tt_prepared_db(*state), make_lock(*state), false}};
+    blocked_t b[2] = {{tt_prepared_db(*state), NULL, true}, {tt_prepared_db(*state), tt_lock(*state), false}};
     pid_t pids[2];
     pids[0] = tt_fork(be_blocked, &b[0]);
     pids[1] = fork();
@@ -273,25 +230,11 @@ static void nobody_waits_for_ever_for_a_neighbour_who_does_not_stop(void **state
     int first = tt_wait(pids[0]), second = tt_wait(pids[1]);
     assert_int_equal(first, 0);
     assert_int_equal(second, 0);
-    assert_whole(b[0].db, 5);
-    assert_whole(b[1].db, 5);
+    tt_assert_whole(b[0].db, 5);
+    tt_assert_whole(b[1].db, 5);
 }
 
 /* ---- remembering ------------------------------------------------------------------------------------------- */
-
-/* Without its file a database fails at once. */
-static char *take_away(tt_db_t *db)
-{
-    char *away = tt_print(db->pool, "%s.away", db->path);
-    tt_rename(db->path, away);
-    return away;
-}
-
-static void put_back(tt_db_t *db, const char *away)
-{
-    assert_false(tt_exists(db->path));
-    tt_rename(away, db->path);
-}
 
 static void what_could_not_be_stored_is_stored_later(void **state)
 {
@@ -300,19 +243,19 @@ static void what_could_not_be_stored_is_stored_later(void **state)
     int stored = -1;
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_int_equal(stored, 0);
-    char *away = take_away(db);
+    char *away = tt_take_away(db);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(tt_append(store, tt_entry(tt_print(*state, "%d", i))), TR_STORE_FAILED);
         assert_says(tr_store_error(store, *state), db->path);
         assert_int_equal(tr_store_retry(store, &stored), TR_STORE_FAILED);
         assert_int_equal(stored, 0);
     }
-    put_back(db, away);
+    tt_put_back(db, away);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_int_equal(stored, 3);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_int_equal(stored, 0);
-    tt_rows_t *rows = assert_whole(db, 3);
+    tt_rows_t *rows = tt_assert_whole(db, 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(tt_count(rows, tt_print(*state, "%d", i)), 1);
     assert_string_equal(tt_ask(db, "SELECT DISTINCT actor, client_address, reason, revoked_at FROM tokrevoke_revocations"),
@@ -323,24 +266,24 @@ static void every_kind_is_remembered(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
-    char *away = take_away(db), digest[32] = "";
+    char *away = tt_take_away(db), digest[32] = "";
     int stored;
     for (int kind = 0; kind < TR_KINDS; kind++) {
-        tr_entry_t e = {(tr_kind_t)kind, tr_str_z("i"), kind == TR_KIND_DIGEST ? tr_str(digest, 32) : tr_str_z("v"), 5,
-                        TR_FOREVER};
+        bool has_digest = tr_kind_has_digest((tr_kind_t)kind);
+        tr_entry_t e = {(tr_kind_t)kind, tr_str_z("i"), has_digest ? tr_str(digest, 32) : tr_str_z("v"), 5, TR_FOREVER};
         assert_int_equal(tt_append(store, e), TR_STORE_FAILED);
     }
-    put_back(db, away);
+    tt_put_back(db, away);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_int_equal(stored, TR_KINDS);
-    assert_whole(db, TR_KINDS);
+    tt_assert_whole(db, TR_KINDS);
 }
 
 static void a_revocation_that_fails_again_and_again_is_remembered_once(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
-    char *away = take_away(db);
+    char *away = tt_take_away(db);
     tr_entry_t longer = tt_entry("a");
     int stored;
     longer.expires_s += 60;
@@ -348,7 +291,7 @@ static void a_revocation_that_fails_again_and_again_is_remembered_once(void **st
         assert_int_equal(tt_append(store, tt_entry("a")), TR_STORE_FAILED);
     for (int i = 0; i < 5; i++)
         assert_int_equal(tt_append(store, longer), TR_STORE_FAILED);
-    put_back(db, away);
+    tt_put_back(db, away);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_in_range(stored, 1, 2);
     assert_string_equal(tt_ask(db, "SELECT max(expires_at) FROM tokrevoke_revocations"), "1700003660");
@@ -358,25 +301,25 @@ static void ten_thousand_are_remembered_and_no_more(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
-    char *away = take_away(db);
+    char *away = tt_take_away(db);
     int stored;
     for (int i = 0; i < 10050; i++)
         assert_int_equal(tt_append(store, tt_entry(tt_print(*state, "%d", i))), TR_STORE_FAILED);
-    put_back(db, away);
+    tt_put_back(db, away);
     assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
     assert_int_equal(stored, 10000);
-    assert_whole(db, 10000);
+    tt_assert_whole(db, 10000);
 }
 
 static void one_that_cannot_be_stored_does_not_hold_up_the_others(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db);
-    char *away = take_away(db);
+    char *away = tt_take_away(db);
     int stored = 0, in_all = 0;
     for (int i = 0; i < 10; i++)
         assert_int_equal(tt_append(store, tt_entry(i == 3 ? "poison" : tt_print(*state, "%d", i))), TR_STORE_FAILED);
-    put_back(db, away);
+    tt_put_back(db, away);
     tt_do(db, "CREATE TRIGGER t BEFORE INSERT ON tokrevoke_revocations WHEN NEW.value = 'poison' "
               "BEGIN SELECT RAISE(ABORT, 'not this one'); END");
     for (int i = 0; i < 30; i++) {
@@ -390,7 +333,7 @@ static void one_that_cannot_be_stored_does_not_hold_up_the_others(void **state)
     for (int i = 0; i < 3 && tr_store_retry(store, &stored) != APR_SUCCESS; i++)
         continue;
     assert_int_equal(stored, 1);
-    assert_whole(db, 11);
+    tt_assert_whole(db, 11);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------- */
@@ -407,7 +350,7 @@ static void after_the_end_nothing_is_stored(void **state)
     assert_int_equal(tr_store_retry(store, &stored), TR_STORE_FAILED);
     assert_int_equal(tr_store_stop(store), TR_STORE_FAILED);
     assert_true(apr_time_now() - began < apr_time_from_sec(1));
-    assert_whole(db, 1);
+    tt_assert_whole(db, 1);
 }
 
 static void a_store_that_was_never_used_can_be_ended(void **state)
@@ -424,13 +367,13 @@ static void the_end_is_a_last_try(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
     tr_store_t *store = tt_store(db), *other = tt_store(db);
-    char *away = take_away(db);
+    char *away = tt_take_away(db);
     assert_int_equal(tt_append(store, tt_entry("a")), TR_STORE_FAILED);
     assert_int_equal(tt_append(other, tt_entry("b")), TR_STORE_FAILED);
     assert_int_equal(tr_store_stop(other), TR_STORE_FAILED);
-    put_back(db, away);
+    tt_put_back(db, away);
     assert_int_equal(tr_store_stop(store), APR_SUCCESS);
-    assert_int_equal(tt_count(assert_whole(db, 1), "a"), 1);
+    assert_int_equal(tt_count(tt_assert_whole(db, 1), "a"), 1);
 }
 
 static void *stop_store(void *store)
@@ -442,15 +385,15 @@ static void what_is_being_stored_at_the_end_is_stored(void **state)
 {
     enum { THREADS = 8 };
     tt_db_t *db = tt_prepared_db(*state);
-    apr_global_mutex_t *lock = make_lock(*state);
+    apr_global_mutex_t *lock = tt_lock(*state);
     tr_store_t *store = tt_store_locked(db, lock);
     pthread_t stopper;
     int stored, acknowledged = 0;
     assert_int_equal(apr_global_mutex_lock(lock), APR_SUCCESS);
     appender_t *a = start_appenders(store, THREADS, 1, *state);
-    wait_until_all_wait();
+    tt_wait_until_all_wait();
     assert_int_equal(pthread_create(&stopper, NULL, stop_store, store), 0);
-    wait_until_all_wait();
+    tt_wait_until_all_wait();
     apr_global_mutex_unlock(lock);
     void *stopped = NULL;
     pthread_join(stopper, &stopped);
@@ -461,7 +404,7 @@ static void what_is_being_stored_at_the_end_is_stored(void **state)
         acknowledged += a[i].status == APR_SUCCESS;
     assert_int_equal(acknowledged, THREADS);
     assert_int_equal(tr_store_retry(store, &stored), TR_STORE_FAILED);
-    assert_whole(db, THREADS);
+    tt_assert_whole(db, THREADS);
 }
 
 int main(void)

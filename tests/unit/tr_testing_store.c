@@ -297,10 +297,16 @@ tr_entry_t tt_entry(const char *jti)
     return e;
 }
 
+apr_status_t tt_append_with(tr_store_t *store, tr_entry_t e, tr_circumstances_t c)
+{
+    tr_revocation_t one = {.entry = e, .circumstances = c}, *list[1] = {&one};
+    return tr_store_append(store, list, 1, TT_AT(TT_NOW) + 999999);
+}
+
 apr_status_t tt_append(tr_store_t *store, tr_entry_t e)
 {
     tr_circumstances_t c = {tr_str_z("bob"), tr_str_z("192.0.2.1"), tr_str_z("stolen")};
-    return tr_store_append(store, &e, &c, TT_AT(TT_NOW) + 999999);
+    return tt_append_with(store, e, c);
 }
 
 tt_rows_t *tt_rows(apr_pool_t *pool)

@@ -76,6 +76,7 @@ apr_pool_t *tt_hold_writer(tt_db_t *db);
 tr_entry_t tt_entry(const char *jti);
 
 apr_status_t tt_append(tr_store_t *store, tr_entry_t e);
+apr_status_t tt_append_with(tr_store_t *store, tr_entry_t e, tr_circumstances_t c);
 
 /* What was loaded or followed, copied. */
 typedef struct tt_rows_t {
