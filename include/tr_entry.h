@@ -16,11 +16,11 @@ typedef enum tr_kind_t {
     TR_KIND_SUBJECT = 2, /* value: the sub */
     TR_KIND_CLIENT = 3,  /* value: the client_id, or azp */
     TR_KIND_ISSUER = 4,  /* value: empty */
-    TR_KIND_DIGEST = 5,  /* value: 32 bytes of SHA-256: the signing input of a JWT with no jti */
-    TR_KIND_OPAQUE = 6,  /* value: 32 bytes of SHA-256: a token that is no JWT of an issuer we know; issuer: empty */
-    TR_KIND_FAMILY = 7,  /* value: 16 hexadecimal digits, the number of all tokens that came of one first token; issuer: empty */
-    TR_KIND_MEMBER = 8,  /* no revocation. value: names a token; issued_before: the number of its family */
-    TR_KIND_LOGOUT = 9   /* no revocation. value: the jti of a logout token that was used */
+    TR_KIND_DIGEST = 5,  /* value: 32 bytes of SHA-256, the signing input of a JWT with no jti */
+    TR_KIND_OPAQUE = 6,  /* value: 32 bytes of SHA-256, a token that is no JWT; no issuer */
+    TR_KIND_FAMILY = 7,  /* value: 16 hexadecimal digits, the number of all tokens that came of one first token; no issuer */
+    TR_KIND_MEMBER = 8,  /* revokes nothing: issued_before is the number of this token's family, value as tr_gate_family says */
+    TR_KIND_LOGOUT = 9   /* revokes nothing: the jti of a logout token that was used */
 } tr_kind_t;
 #define TR_KINDS 10
 
@@ -30,7 +30,7 @@ typedef struct tr_entry_t {
     tr_kind_t kind;
     tr_str_t issuer;          /* exact bytes of iss; empty for a token that has none */
     tr_str_t value;           /* exact bytes, see tr_kind_t */
-    apr_time_t issued_before; /* microseconds since 1970: revokes tokens issued at or before; see tr_kind_has_cut_off */
+    apr_time_t issued_before; /* SESSION to ISSUER: microseconds since 1970, revokes tokens issued up to the end of that second */
     int64_t expires_s;        /* seconds since 1970: until when the entry must be kept; TR_FOREVER = always */
 } tr_entry_t;
 
@@ -41,11 +41,12 @@ typedef struct tr_circumstances_t {
     tr_str_t reason;         /* free text of the caller */
 } tr_circumstances_t;
 
-/* One of those that are revoked together. The caller's; views. */
+/* A revocation on its way into the ledger and the store. */
 typedef struct tr_revocation_t {
     tr_entry_t entry;
     tr_circumstances_t circumstances;
-    bool was_known; /* out: an entry at least as strict was in force, and stored, before this call */
+    bool was_there; /* out: an entry of this kind, issuer and value was in force before, stored or not */
+    bool was_known; /* out: one at least as strict was, and was stored where there is a store */
     int64_t seq;    /* out: its number in the store; 0: it needed none, or there is no store */
 } tr_revocation_t;
 
@@ -63,13 +64,13 @@ tr_mark_t tr_mark(const tr_siphash_key_t *key, tr_kind_t kind, tr_str_t issuer, 
 /* "token", "session", "subject", "client", "issuer", "digest", "opaque", "family", "member", "logout". */
 const char *tr_kind_name(tr_kind_t kind);
 
-/* Does an entry of this kind end tokens? The others are only remembered. */
-bool tr_kind_is_revocation(tr_kind_t kind);
-
-/* Does issued_before mean anything? The others count whenever a token was issued. */
+/* Has an entry of this kind an issued_before? The others are about one token. */
 bool tr_kind_has_cut_off(tr_kind_t kind);
 
-/* Is the value a SHA-256, as bytes? */
+/* Is its value 32 bytes of a digest, and no text? */
 bool tr_kind_has_digest(tr_kind_t kind);
+
+/* Does it revoke anything? */
+bool tr_kind_is_revocation(tr_kind_t kind);
 
 #endif

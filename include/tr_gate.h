@@ -23,7 +23,8 @@ typedef struct tr_gate_t {
 /* A token that passed. In the pool of the call. */
 typedef struct tr_identity_t {
     tr_token_t token;
-    const char *user; /* NUL-terminated value of the user claim */
+    const char *user;     /* NUL-terminated value of the user claim */
+    tr_kind_t revoked_by; /* with TR_REVOKED */
 } tr_identity_t;
 
 /*
@@ -43,9 +44,73 @@ TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *g
                                              apr_pool_t *pool);
 
 /*
- * The entry that revokes this token by its own identity: issuer and jti, or with no jti the SHA-256 of its signing
- * input. keep_s: seconds to keep it after exp (skew, margin). Returns APR_SUCCESS, or a failure of the digest.
+ * Is it revoked: by its own identity, its session, subject, client, issuer or family? For a token that tr_gate_recognize
+ * knows. Kinds with no entry cost nothing. Returns APR_SUCCESS (it is not, and we would know), TR_REVOKED with *by, or a
+ * failure, as above.
  */
-TR_MUST_CHECK apr_status_t tr_gate_entry(tr_entry_t *out, const tr_token_t *token, int64_t keep_s, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool);
+
+/* The same for a token that is no JWT, or one whose issuer nobody here knows: text is what tr_gate_opaque_text gives. */
+TR_MUST_CHECK apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *gate, tr_str_t text, apr_pool_t *pool);
+
+/*
+ * verdict is what tr_gate_recognize said of text. Is that a token only its issuer can read: no JWS, or one with an issuer, key or
+ * algorithm that nobody here knows? *out is then what names it: the text, or of a JWS the signing input, so that no other
+ * spelling of the signature escapes.
+ */
+bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool);
+
+/* ---- entries ----------------------------------------------------------------------------------------------- */
+
+/* How long entries are kept beyond the time for which tokens are accepted. */
+typedef struct tr_keep_t {
+    int64_t after_s;   /* seconds: the largest clock skew, and TokRevokeRetain */
+    int64_t refresh_s; /* seconds from now that entries with a cut-off live at least, for refresh tokens; 0: no matter */
+} tr_keep_t;
+
+typedef enum tr_scope_t { TR_SCOPE_TOKEN, TR_SCOPE_SESSION, TR_SCOPE_SUBJECT } tr_scope_t;
+
+/*
+ * The entry that revokes this token by its own identity: issuer and jti, or with no jti the SHA-256 of its signing
+ * input. Returns APR_SUCCESS, or a failure of the digest.
+ */
+TR_MUST_CHECK apr_status_t tr_gate_entry(tr_entry_t *out, const tr_token_t *token, const tr_keep_t *keep, apr_pool_t *pool);
+
+/*
+ * The entry that revokes all tokens of this session, subject, client or issuer (kind) that were issued up to the second of
+ * issued_before. now: as everywhere. issuer: its rules. Strings of the entry are views of iss and value.
+ */
+void tr_gate_entry_before(tr_entry_t *out, tr_kind_t kind, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t value,
+                          apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now);
+
+/* The entry that revokes an opaque token, named as tr_gate_opaque_text does. Returns APR_SUCCESS, or a failure of the digest. */
+TR_MUST_CHECK apr_status_t tr_gate_entry_opaque(tr_entry_t *out, tr_str_t text, int64_t expires_s, apr_pool_t *pool);
+
+/*
+ * The entries that end a token: its own, and that of its session or subject where scope asks for it and the token names one.
+ * 1 to TR_SCOPE_ENTRIES. The cut-off is now, or the token's own iat where that is later. Same errors.
+ */
+#define TR_SCOPE_ENTRIES 2
+TR_MUST_CHECK apr_status_t tr_gate_scope(tr_entry_t out[TR_SCOPE_ENTRIES], int *n, const tr_token_t *token, tr_scope_t scope,
+                                         const tr_keep_t *keep, apr_time_t now, apr_pool_t *pool);
+
+/* ---- families ---------------------------------------------------------------------------------------------- */
+
+/*
+ * All tokens that a token endpoint gave out in exchange for one another are a family. It has a number, 63 bits of the digest of
+ * its first token; a MEMBER entry says that a token belongs to it, a FAMILY entry that it is revoked.
+ */
+
+/*
+ * The MEMBER entry that puts a token into family number: a JWT (own: what tr_gate_entry says), or an opaque token (own: what
+ * tr_gate_entry_opaque says). It lives as long as own. Returns APR_SUCCESS, or a failure of the digest.
+ */
+TR_MUST_CHECK apr_status_t tr_gate_member(tr_entry_t *out, const tr_entry_t *own, int64_t number, apr_pool_t *pool);
+
+/* The number of the family that the token with this own entry is in, or begins. Failure: of the digest. */
+TR_MUST_CHECK apr_status_t tr_gate_family(int64_t *number, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool);
+
+/* The FAMILY entry that ends all of it. */
+void tr_gate_family_entry(tr_entry_t *out, int64_t number, int64_t expires_s, apr_pool_t *pool);
 
 #endif

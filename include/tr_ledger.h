@@ -11,11 +11,11 @@
 #include "tr_table.h"
 
 /*
- * Make e durable. Called after e is in force and without the writer lock. Returns APR_SUCCESS only when e is on disk;
- * anything else makes tr_ledger_revoke fail with the same status, and the caller is told that the revocation does not
- * count.
+ * Make n revocations durable, all or none, and number them (seq). Called after they are in force and without the writer
+ * lock. Returns APR_SUCCESS only when they are on disk; anything else makes tr_ledger_revoke_all fail with the same status,
+ * and the caller is told that they do not count.
  */
-typedef apr_status_t (*tr_ledger_append_fn)(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now);
+typedef apr_status_t (*tr_ledger_append_fn)(void *baton, tr_revocation_t *const *list, int n, apr_time_t now);
 
 typedef struct tr_ledger_t tr_ledger_t;
 
@@ -41,13 +41,24 @@ void tr_ledger_also(tr_ledger_t *ledger, tr_table_t *table, void (*on_full)(void
 void tr_ledger_watch(tr_ledger_t *ledger, bool (*is_superseded)(void *baton), void *baton);
 
 /*
- * Put e in force, then make it durable, unless an entry at least as strict is both. now: microseconds since 1970, from a
- * clock that never ran ahead. Blocks for other writers and for the store, never for readers. Returns APR_SUCCESS: in
- * force in every process, and durable where there is a store; APR_ENOSPC: table full; TR_LEDGER_SUPERSEDED; another status:
- * the lock or the store failed. After a failure e may be in force or not.
+ * Put a list of 1 to TR_MAX_ADMIN_ITEMS revocations in force, in its order and without another writer between, then make them
+ * durable with one commit. What was_known already is not stored again, unless record says so. Their entries are raised to
+ * what is in force for them. now: microseconds since 1970, from a clock that never ran ahead. Blocks for other writers and
+ * for the store, never for readers. Returns APR_SUCCESS: all in force in every process, and durable where there is a store;
+ * APR_ENOSPC: table full; TR_LEDGER_SUPERSEDED; another status: the lock or the store failed. After a failure some may be
+ * in force and some not, and was_there and was_known are certain only where they are true.
  */
+TR_MUST_CHECK apr_status_t tr_ledger_revoke_all(tr_ledger_t *ledger, tr_revocation_t *list, int n, bool record, apr_time_t now);
+
+/* The same for one. */
 TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c,
                                             apr_time_t now);
+
+/*
+ * Is an entry at least as strict as e in force, and stored where there is a store? Returns APR_SUCCESS (yes), APR_NOTFOUND, or
+ * what the lock failed with.
+ */
+TR_MUST_CHECK apr_status_t tr_ledger_find(tr_ledger_t *ledger, const tr_entry_t *e);
 
 /*
  * Put in force what the store says. durable: it is known to be synced to disk. now: as above. Returns APR_SUCCESS,

@@ -1,5 +1,6 @@
 /*
- * tr_oauth.h: the revocation endpoint (RFC 7009) without HTTP: a body goes in, an answer comes out.
+ * tr_oauth.h: what the endpoints share (parameters, cookies, answers), and the revocation endpoint (RFC 7009), without
+ * HTTP: parameters go in, an answer comes out.
  */
 #ifndef TR_OAUTH_H
 #define TR_OAUTH_H
@@ -30,6 +31,12 @@ TR_MUST_CHECK apr_status_t tr_params_from_form(tr_params_t **out, const char **w
 TR_MUST_CHECK apr_status_t tr_params_from_json(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
 
 /*
+ * Either of the two, by type. Same errors, also for a type that is neither.
+ */
+TR_MUST_CHECK apr_status_t tr_params_from_body(tr_params_t **out, const char **why, tr_body_type_t type, tr_str_t body,
+                                               apr_pool_t *pool);
+
+/*
  * One value. APR_SUCCESS; APR_NOTFOUND when it is absent or empty (RFC 6749 3.2: the same); APR_EINVAL when it is no
  * string.
  */
@@ -58,9 +65,13 @@ typedef enum tr_answers_t { TR_ANSWERS_RFC7009, TR_ANSWERS_STRICT } tr_answers_t
 
 typedef struct tr_revoke_request_t {
     tr_body_type_t type;
-    tr_str_t body;
+    const tr_params_t *params;
     tr_answers_t answers;
-    int64_t keep_s;                   /* seconds that an entry outlives its token's exp */
+    tr_scope_t cascade; /* what a refresh token takes with it */
+    tr_str_t client_id; /* the client that asks, for tokens of another are refused; empty: no client */
+    bool is_known;      /* whoever asks has shown who he is */
+    int64_t opaque_s;   /* seconds to keep an opaque token revoked that such a caller brings; 0: JWTs only */
+    const tr_keep_t *keep;
     tr_circumstances_t circumstances; /* reason is taken from the body */
     apr_time_t now;                   /* wall clock: is the token expired? */
     apr_time_t clean_now;             /* a clock that never ran ahead: may an entry's place be used again? */
@@ -70,7 +81,7 @@ typedef struct tr_answer_t {
     int status;              /* HTTP */
     const char *body;        /* JSON text */
     int retry_after_s;       /* 0: no Retry-After */
-    bool challenge;          /* a 401: needs WWW-Authenticate, error invalid_token */
+    const char *challenge;   /* of a 401: WWW-Authenticate; NULL: none */
     apr_status_t verdict;    /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
     const char *detail;      /* for the log; NULL: nothing to add */
     const char *fingerprint; /* of the token; NULL: there was none */

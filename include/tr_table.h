@@ -48,6 +48,12 @@ uint32_t tr_table_capacity(const tr_table_t *table);
 tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer, tr_str_t value);
 
 /*
+ * May there be an entry of this kind? One load of a word that only writers change, so that a kind that nobody uses costs
+ * nothing. False is certain: whoever has seen a revocation answered hears true. Any thread.
+ */
+bool tr_table_has(const tr_table_t *table, tr_kind_t kind);
+
+/*
  * Is there an entry with this mark? *issued_before (may be NULL) gets its cut-off in microseconds. Never consults the
  * clock: an entry revokes for as long as it is there. Lock-free, any thread. Returns false also when nothing was ever
  * inserted.
@@ -92,6 +98,9 @@ void tr_table_raise_locked(const tr_table_t *table, tr_entry_t *e);
 void tr_table_set_all_durable(tr_table_t *table);
 
 bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e);
+
+/* Is an entry at least as strict as e in force? */
+bool tr_table_covers_locked(const tr_table_t *table, const tr_entry_t *e);
 
 /* Reclaim expired entries among the next max_slots places (0 = all of them), continuing where the last call ended. */
 void tr_table_sweep_locked(tr_table_t *table, int64_t now_s, uint32_t max_slots);

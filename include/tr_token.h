@@ -16,9 +16,9 @@ typedef struct tr_token_t {
     double exp_s; /* NumericDate, finite; valid after tr_token_read_times */
     double iat_s; /* valid if has_iat */
     bool has_iat;
-    tr_str_t jti; /* this and the next three are valid after tr_token_read_identity; empty: none */
+    tr_str_t jti; /* this and the next four are valid after tr_token_read_identity; empty: none */
     tr_str_t sub, sid;
-    tr_str_t client_id; /* client_id, else azp */
+    tr_str_t client_id, azp; /* where only one is there, both are that */
 } tr_token_t;
 
 /* iss of the payload, and its section. APR_SUCCESS, TR_MALFORMED (no string, or too long) or TR_UNKNOWN_ISSUER. */
@@ -47,6 +47,9 @@ TR_MUST_CHECK apr_status_t tr_token_check_type(const tr_token_t *token);
 
 /* Is it an access token by its claims? APR_SUCCESS or TR_TOKEN_USE. */
 TR_MUST_CHECK apr_status_t tr_token_check_use(const tr_token_t *token);
+
+/* Do the claims or typ say that it is a refresh token? */
+bool tr_token_is_refresh(const tr_token_t *token);
 
 /* jti, sub, sid, client_id, azp: strings of at most 1 KiB without control characters, jti not empty. APR_SUCCESS or TR_MALFORMED. */
 TR_MUST_CHECK apr_status_t tr_token_read_identity(tr_token_t *token);

@@ -1,7 +1,7 @@
 /* tr_gate.c: the order in which a token is judged. The first check that fails gives the reason. */
 #include "tr_gate.h"
 
-#include "tr_digest.h"
+#include "tr_limits.h"
 #include "tr_reason.h"
 
 /*
@@ -62,7 +62,103 @@ static apr_status_t identify(tr_identity_t *out, const char *user_claim, apr_poo
     return rv == APR_SUCCESS ? tr_token_user(&out->user, &out->token, user_claim, pool) : rv;
 }
 
-static apr_status_t check_revocation(const tr_token_t *token, const tr_gate_t *gate, apr_pool_t *pool)
+/* Whole seconds: an issuer's clock seldom says more, and who cannot tell before from after is refused. */
+static bool is_issued_by(const tr_token_t *token, apr_time_t cut_off)
+{
+    return !token->has_iat || token->iat_s < (double)(apr_time_sec(cut_off) + 1);
+}
+
+static bool is_cut_off(const tr_gate_t *gate, const tr_token_t *token, tr_kind_t kind, tr_str_t value)
+{
+    apr_time_t cut_off;
+
+    if ((value.len == 0 && kind != TR_KIND_ISSUER) || !tr_table_has(gate->table, kind)) {
+        return false;
+    }
+    return tr_table_lookup(gate->table, &cut_off, tr_table_mark(gate->table, kind, token->iss, value)) &&
+           is_issued_by(token, cut_off);
+}
+
+static bool is_cut_off_by_kind(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token)
+{
+    const struct {
+        tr_kind_t kind;
+        tr_str_t value;
+    } looks[] = {{TR_KIND_SESSION, token->sid},
+                 {TR_KIND_SUBJECT, token->sub},
+                 {TR_KIND_CLIENT, token->client_id},
+                 {TR_KIND_CLIENT, tr_str_eq(token->azp, token->client_id) ? tr_str("", 0) : token->azp},
+                 {TR_KIND_ISSUER, {"", 0}}};
+
+    for (apr_size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+        if (is_cut_off(gate, token, looks[i].kind, looks[i].value)) {
+            *by = looks[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A family is revoked when one of its tokens was stolen, which is rare. */
+static apr_status_t check_family(bool *is_revoked, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool)
+{
+    tr_entry_t family;
+    int64_t number;
+    apr_status_t rv;
+
+    *is_revoked = false;
+    if (!tr_table_has(gate->table, TR_KIND_FAMILY)) {
+        return APR_SUCCESS;
+    }
+    rv = tr_gate_family(&number, gate, own, pool);
+    if (rv == APR_SUCCESS) {
+        tr_gate_family_entry(&family, number, TR_FOREVER, pool);
+        *is_revoked = tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, family.kind, family.issuer, family.value));
+    }
+    return rv;
+}
+
+/* By its own entry, or its family's. */
+static apr_status_t check_own(tr_kind_t *by, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool)
+{
+    bool is_revoked;
+    apr_status_t rv;
+
+    *by = own->kind;
+    if (tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own->kind, own->issuer, own->value))) {
+        return TR_REVOKED;
+    }
+    rv = check_family(&is_revoked, gate, own, pool);
+    *by = TR_KIND_FAMILY;
+    return rv == APR_SUCCESS && is_revoked ? TR_REVOKED : rv;
+}
+
+/* Nothing was found, which counts only if the table knows what others revoked. */
+static apr_status_t check_informed(const tr_gate_t *gate)
+{
+    return gate->is_informed == NULL || gate->is_informed() ? APR_SUCCESS : TR_GATE_UNINFORMED;
+}
+
+apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool)
+{
+    static const tr_keep_t no_matter = {0, 0};
+    tr_entry_t own;
+    apr_status_t rv;
+
+    if (gate->table == NULL) {
+        return APR_EGENERAL;
+    }
+    rv = tr_gate_entry(&own, token, &no_matter, pool);
+    if (rv == APR_SUCCESS) {
+        rv = check_own(by, gate, &own, pool);
+    }
+    if (rv == APR_SUCCESS && is_cut_off_by_kind(by, gate, token)) {
+        rv = TR_REVOKED;
+    }
+    return rv == APR_SUCCESS ? check_informed(gate) : rv;
+}
+
+apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *gate, tr_str_t text, apr_pool_t *pool)
 {
     tr_entry_t own;
     apr_status_t rv;
@@ -70,14 +166,11 @@ static apr_status_t check_revocation(const tr_token_t *token, const tr_gate_t *g
     if (gate->table == NULL) {
         return APR_EGENERAL;
     }
-    rv = tr_gate_entry(&own, token, 0, pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    rv = tr_gate_entry_opaque(&own, text, TR_FOREVER, pool);
+    if (rv == APR_SUCCESS) {
+        rv = check_own(by, gate, &own, pool);
     }
-    if (tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value))) {
-        return TR_REVOKED;
-    }
-    return gate->is_informed == NULL || gate->is_informed() ? APR_SUCCESS : TR_GATE_UNINFORMED;
+    return rv == APR_SUCCESS ? check_informed(gate) : rv;
 }
 
 apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,
@@ -91,7 +184,7 @@ apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t t
     if (rv == APR_SUCCESS) {
         rv = identify(out, user_claim, pool);
     }
-    return rv == APR_SUCCESS ? check_revocation(&out->token, gate, pool) : rv;
+    return rv == APR_SUCCESS ? tr_gate_check_revoked(&out->revoked_by, gate, &out->token, pool) : rv;
 }
 
 apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t text, apr_time_t now, apr_pool_t *pool)
@@ -101,32 +194,18 @@ apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t 
     return rv == APR_SUCCESS ? tr_token_read_identity(out) : rv;
 }
 
-/*
- * When a token with this exp can be forgotten: whole seconds, rounded up, and for ever where the number is beyond
- * reason.
- */
-static int64_t end_of(double exp_s, int64_t keep_s)
+bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool)
 {
-    if (exp_s >= 9e15) {
-        return TR_FOREVER;
-    }
-    return exp_s > 0 ? (int64_t)exp_s + 1 + keep_s : keep_s + 1;
-}
+    tr_jws_t jws;
+    apr_status_t rv;
 
-apr_status_t tr_gate_entry(tr_entry_t *out, const tr_token_t *token, int64_t keep_s, apr_pool_t *pool)
-{
-    unsigned char *digest;
-
-    out->kind = TR_KIND_TOKEN;
-    out->issuer = token->iss;
-    out->value = token->jti;
-    out->issued_before = 0;
-    out->expires_s = end_of(token->exp_s, keep_s);
-    if (token->jti.len > 0) {
-        return APR_SUCCESS;
+    if (verdict != TR_MALFORMED && verdict != TR_ALGORITHM && verdict != TR_UNKNOWN_ISSUER && verdict != TR_UNKNOWN_KEY) {
+        return false;
     }
-    digest = apr_palloc(pool, TR_SHA256_LEN);
-    out->kind = TR_KIND_DIGEST;
-    out->value = tr_str((const char *)digest, TR_SHA256_LEN);
-    return tr_sha256(digest, token->jws.signing_input);
+    *out = text;
+    rv = tr_jws_parse(&jws, text, pool);
+    /* Three parts of base64url it is also where nobody here has heard of its algorithm. */
+    while ((rv == APR_SUCCESS || rv == TR_ALGORITHM) && out->len > 0 && out->data[--out->len] != '.') {
+    }
+    return text.len > 0 && text.len <= TR_MAX_TOKEN_LEN;
 }

@@ -21,6 +21,10 @@ extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokr
 APLOG_USE_MODULE(tokrevoke);
 
 #define TRH_REVOKE_HANDLER "tokrevoke-revoke"
+#define TRH_INTROSPECT_HANDLER "tokrevoke-introspect"
+#define TRH_LOGOUT_HANDLER "tokrevoke-logout"
+#define TRH_BACKCHANNEL_HANDLER "tokrevoke-backchannel-logout"
+#define TRH_ADMIN_HANDLER "tokrevoke-admin"
 #define TRH_UNSET (-1)
 
 /* ---- configuration ----------------------------------------------------------------------------------------- */
@@ -29,7 +33,8 @@ typedef enum trh_source_kind_t {
     TRH_FROM_AUTHORIZATION, /* RFC 6750 2.1 */
     TRH_FROM_HEADER,        /* the token alone in a header of its own */
     TRH_FROM_COOKIE,
-    TRH_FROM_QUERY /* RFC 6750 2.3 */
+    TRH_FROM_QUERY, /* RFC 6750 2.3 */
+    TRH_FROM_FORM   /* body of a POST to an endpoint of ours; no source elsewhere */
 } trh_source_kind_t;
 
 typedef struct trh_source_t {
@@ -45,9 +50,11 @@ typedef struct trh_server_t {
     uint32_t capacity;                   /* 0: not given */
     int64_t retain_s;
     int64_t max_staleness_s;
-    bool has_database;       /* TokRevokeDatabase was given */
-    tr_store_place_t *place; /* what it said; NULL: none */
-    tr_gate_t gate;          /* made when the configuration is complete */
+    int64_t longest_opaque_s;   /* TokRevokeOpaque of all locations, 0: none */
+    apr_array_header_t *guards; /* trh_dir_t *, of locations with a guarded token endpoint */
+    bool has_database;          /* TokRevokeDatabase was given */
+    tr_store_place_t *place;    /* what it said; NULL: none */
+    tr_gate_t gate;             /* made when the configuration is complete */
 } trh_server_t;
 
 /* Of a directory or Location. */
@@ -57,6 +64,16 @@ typedef struct trh_dir_t {
     int strip;
     int answers;                 /* tr_answers_t */
     apr_array_header_t *origins; /* const char * */
+    int64_t opaque_s;            /* seconds; 0: off */
+    int cascade;                 /* tr_scope_t */
+    const char *clients;         /* path */
+    int guard, rotation;
+    apr_array_header_t *logout_targets; /* const char *; the first is the default */
+    int logout_scope;                   /* tr_scope_t */
+    apr_array_header_t *logout_cookies; /* const char *: NAME[;attribute…] */
+    const char *clear_site_data;        /* value of the header; "": off; NULL: not given */
+    int logout_get;
+    const char *logout_page; /* text of the template; NULL: the built-in one */
 } trh_dir_t;
 
 void *trh_server_create(apr_pool_t *pool, server_rec *s);
@@ -103,6 +120,17 @@ const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim);
 const char *trh_set_strip_token(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_answers(cmd_parms *cmd, void *dir, const char *answers);
 const char *trh_set_allow_origin(cmd_parms *cmd, void *dir, const char *origin);
+const char *trh_set_opaque(cmd_parms *cmd, void *dir, const char *duration);
+const char *trh_set_cascade(cmd_parms *cmd, void *dir, const char *scope);
+const char *trh_set_clients(cmd_parms *cmd, void *dir, const char *path);
+const char *trh_set_guard(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_rotation(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_logout_target(cmd_parms *cmd, void *dir, const char *url);
+const char *trh_set_logout_scope(cmd_parms *cmd, void *dir, const char *scope);
+const char *trh_set_logout_cookie(cmd_parms *cmd, void *dir, const char *cookie);
+const char *trh_set_clear_site_data(cmd_parms *cmd, void *dir, const char *args);
+const char *trh_set_logout_get(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_logout_page(cmd_parms *cmd, void *dir, const char *path);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -122,8 +150,8 @@ tr_store_t *trh_store(void);
  */
 void trh_note_presented(request_rec *r, tr_str_t token, tr_str_t subject);
 
-/* Seconds that an entry must outlive its token's exp: the largest skew of all issuers, and TokRevokeRetain. */
-int64_t trh_keep_s(void);
+/* How long entries must be kept: the largest skew of all issuers, TokRevokeRetain, and what guarded endpoints need. */
+const tr_keep_t *trh_keep(void);
 
 /*
  * The wall clock, but never further on than the time that has really passed since the table was made: a clock that
@@ -192,6 +220,30 @@ int trh_cors(request_rec *r);
 void trh_add_cors(request_rec *r);
 
 int trh_revoke_handler(request_rec *r);
+
+/* Is this the name of one of our handlers? */
+bool trh_is_endpoint(const char *handler);
+
+/* Is this request for the handler of this name? */
+bool trh_is_for(const request_rec *r, const char *handler);
+
+/*
+ * The answer to a method that is none of allow: sets Allow, drops the body. Returns HTTP_NO_CONTENT for OPTIONS (to be returned
+ * by the handler), else HTTP_METHOD_NOT_ALLOWED (to be answered by it).
+ */
+int trh_refuse_method(request_rec *r, const char *allow);
+
+/*
+ * The parameters of a POST. Returns OK; AP_FILTER_ERROR: an input filter has answered, to be returned; or the HTTP status to
+ * answer, with a sentence for the client.
+ */
+TR_MUST_CHECK int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r);
+
+/* Write the answer of an endpoint: never stored by caches. Logging is the caller's. */
+void trh_send_answer(request_rec *r, const tr_answer_t *answer);
+
+/* Who asks, and from where; the reason is left empty. */
+tr_circumstances_t trh_circumstances(const request_rec *r);
 
 /*
  * The whole body in the request's pool. Returns OK, or the HTTP status to answer: 413 when it is over max_len, 400, 408

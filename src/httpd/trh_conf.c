@@ -39,6 +39,12 @@ void *trh_dir_create(apr_pool_t *pool, char *path)
     (void)path;
     conf->strip = TRH_UNSET;
     conf->answers = TRH_UNSET;
+    conf->opaque_s = TRH_UNSET;
+    conf->cascade = TRH_UNSET;
+    conf->guard = TRH_UNSET;
+    conf->rotation = TRH_UNSET;
+    conf->logout_scope = TRH_UNSET;
+    conf->logout_get = TRH_UNSET;
     return conf;
 }
 
@@ -48,21 +54,22 @@ void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
     const trh_dir_t *add = addv;
     trh_dir_t *conf = apr_pmemdup(pool, add, sizeof(*add));
 
-    if (conf->sources == NULL) {
-        conf->sources = base->sources;
-    }
-    if (conf->user_claim == NULL) {
-        conf->user_claim = base->user_claim;
-    }
-    if (conf->strip == TRH_UNSET) {
-        conf->strip = base->strip;
-    }
-    if (conf->answers == TRH_UNSET) {
-        conf->answers = base->answers;
-    }
-    if (conf->origins == NULL) {
-        conf->origins = base->origins;
-    }
+    conf->sources = add->sources != NULL ? add->sources : base->sources;
+    conf->user_claim = add->user_claim != NULL ? add->user_claim : base->user_claim;
+    conf->strip = add->strip != TRH_UNSET ? add->strip : base->strip;
+    conf->answers = add->answers != TRH_UNSET ? add->answers : base->answers;
+    conf->origins = add->origins != NULL ? add->origins : base->origins;
+    conf->opaque_s = add->opaque_s != TRH_UNSET ? add->opaque_s : base->opaque_s;
+    conf->cascade = add->cascade != TRH_UNSET ? add->cascade : base->cascade;
+    conf->clients = add->clients != NULL ? add->clients : base->clients;
+    conf->guard = add->guard != TRH_UNSET ? add->guard : base->guard;
+    conf->rotation = add->rotation != TRH_UNSET ? add->rotation : base->rotation;
+    conf->logout_targets = add->logout_targets != NULL ? add->logout_targets : base->logout_targets;
+    conf->logout_scope = add->logout_scope != TRH_UNSET ? add->logout_scope : base->logout_scope;
+    conf->logout_cookies = add->logout_cookies != NULL ? add->logout_cookies : base->logout_cookies;
+    conf->clear_site_data = add->clear_site_data != NULL ? add->clear_site_data : base->clear_site_data;
+    conf->logout_get = add->logout_get != TRH_UNSET ? add->logout_get : base->logout_get;
+    conf->logout_page = add->logout_page != NULL ? add->logout_page : base->logout_page;
     return conf;
 }
 
@@ -211,7 +218,8 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
     static const struct {
         const char *prefix;
         trh_source_kind_t kind;
-    } kinds[] = {{"header=", TRH_FROM_HEADER}, {"cookie=", TRH_FROM_COOKIE}, {"query=", TRH_FROM_QUERY}};
+    } kinds[] = {
+        {"header=", TRH_FROM_HEADER}, {"cookie=", TRH_FROM_COOKIE}, {"query=", TRH_FROM_QUERY}, {"form=", TRH_FROM_FORM}};
 
     if (strcasecmp(source, "header") == 0) {
         out->kind = TRH_FROM_AUTHORIZATION;
@@ -235,7 +243,7 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
         }
         return NULL;
     }
-    return apr_psprintf(pool, "\"%s\" is none of header, header=NAME, cookie=NAME, query=NAME", source);
+    return apr_psprintf(pool, "\"%s\" is none of header, header=NAME, cookie=NAME, query=NAME, form=NAME", source);
 }
 
 /* Header names are folded (RFC 9110 5.1), those of cookies and parameters are not. */

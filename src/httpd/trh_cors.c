@@ -51,7 +51,7 @@ static bool is_our_endpoint(request_rec *r)
     if (core->expr_handler != NULL) {
         handler = ap_expr_str_exec(r, core->expr_handler, &err);
     }
-    return handler != NULL && strcmp(handler, TRH_REVOKE_HANDLER) == 0;
+    return trh_is_endpoint(handler);
 }
 
 /* A list of names that can be said back to the client, or by_default. */

@@ -100,8 +100,10 @@ static apr_status_t look_into(tr_str_t *out, request_rec *r, const trh_source_t 
     case TRH_FROM_COOKIE:
         field = apr_table_get(r->headers_in, "Cookie");
         return field != NULL && tr_cookie_find(out, tr_str_z(field), tr_str_z(source->name)) ? APR_SUCCESS : TR_NO_TOKEN;
-    default:
+    case TRH_FROM_QUERY:
         return r->args != NULL ? from_query(out, r->args, source->name, r->pool) : TR_NO_TOKEN;
+    default:
+        return TR_NO_TOKEN; /* the body is the application's */
     }
 }
 

@@ -38,7 +38,7 @@ static struct {
     tr_ledger_t *ledger;
     tr_store_t *store;           /* NULL: memory only */
     apr_array_header_t *issuers; /* tr_issuer_t *, each once */
-    int64_t keep_s;
+    tr_keep_t keep;
     apr_time_t max_staleness; /* 0: any */
 } process;
 
@@ -65,9 +65,9 @@ trh_watch_t *trh_watch(void)
     return process.shared != NULL ? process.shared->watch : NULL;
 }
 
-int64_t trh_keep_s(void)
+const tr_keep_t *trh_keep(void)
 {
-    return process.keep_s;
+    return &process.keep;
 }
 
 apr_time_t trh_steady_clock(void)
@@ -184,7 +184,28 @@ static void collect_issuers(apr_pool_t *pconf, server_rec *main_server)
             skew_s = issuer->skew_s > skew_s ? issuer->skew_s : skew_s;
         }
     }
-    process.keep_s = skew_s + (retain_s != TRH_UNSET ? retain_s : 0);
+    process.keep.after_s = skew_s + (retain_s != TRH_UNSET ? retain_s : 0);
+}
+
+/* What ends a subject or a session must end its refresh tokens, too, wherever they are guarded. */
+static void measure_refresh(server_rec *s)
+{
+    int64_t longest_s = 0;
+    bool is_guarded = false;
+    bool is_endless = false;
+
+    for (; s != NULL; s = s->next) {
+        const trh_server_t *server = trh_server(s);
+
+        longest_s = server->longest_opaque_s > longest_s ? server->longest_opaque_s : longest_s;
+        for (int i = 0; server->guards != NULL && i < server->guards->nelts; i++) {
+            const trh_dir_t *dir = APR_ARRAY_IDX(server->guards, i, const trh_dir_t *);
+
+            is_guarded = true;
+            is_endless = is_endless || dir->opaque_s == TRH_UNSET || dir->opaque_s == 0;
+        }
+    }
+    process.keep.refresh_s = is_endless ? TR_FOREVER : is_guarded ? longest_s : 0;
 }
 
 static void open_gates(server_rec *s)
@@ -372,6 +393,7 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     process.max_staleness =
         apr_time_from_sec(server->max_staleness_s != TRH_UNSET ? server->max_staleness_s : DEFAULT_STALENESS_S);
     collect_issuers(pconf, s);
+    measure_refresh(s);
     if (any_issuer(s) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -381,12 +403,9 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
 /* ---- children ---------------------------------------------------------------------------------------------- */
 
-static apr_status_t append(void *store, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static apr_status_t append(void *store, tr_revocation_t *const *list, int n, apr_time_t now)
 {
-    tr_revocation_t one = {.entry = *e, .circumstances = *c};
-    tr_revocation_t *list[1] = {&one};
-
-    return tr_store_append(store, list, 1, now);
+    return tr_store_append(store, list, n, now);
 }
 
 /* Somebody of an earlier generation would not see a revocation: he must see that he does not. */

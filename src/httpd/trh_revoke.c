@@ -3,11 +3,8 @@
 
 #include <stdatomic.h>
 
-#include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
-
-#include "tr_limits.h"
 
 #define ALLOW "POST, OPTIONS"
 
@@ -63,14 +60,7 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
 static void send_answer(request_rec *r, const tr_answer_t *answer)
 {
     log_answer(r, answer);
-    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (answer->retry_after_s > 0) {
-        apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, answer->retry_after_s));
-    }
-    if (answer->challenge) {
-        apr_table_setn(r->err_headers_out, "WWW-Authenticate", "Bearer realm=\"token revocation\", error=\"invalid_token\"");
-    }
-    trh_send_json(r, answer->status, answer->body);
+    trh_send_answer(r, answer);
 }
 
 static void refuse(request_rec *r, tr_answers_t answers, int status, const char *sentence)
@@ -83,22 +73,26 @@ static void refuse(request_rec *r, tr_answers_t answers, int status, const char 
 
 static int answer_post(request_rec *r, tr_answers_t answers)
 {
+    const trh_dir_t *dir = trh_dir(r);
     tr_revoke_request_t request = {.answers = answers};
+    tr_params_t *params;
     tr_answer_t answer;
-    int status = trh_read_body(&request.body, r, TR_MAX_BODY_LEN);
+    const char *sentence;
+    int status = trh_read_params(&params, &request.type, &sentence, r);
 
     if (status == AP_FILTER_ERROR) {
         return status; /* an input filter has answered */
     }
     if (status != OK) {
-        refuse(r, answers, status,
-               status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read");
+        refuse(r, answers, status, sentence);
         return OK;
     }
-    request.type = tr_body_type(apr_table_get(r->headers_in, "Content-Type"));
-    request.keep_s = trh_keep_s();
-    request.circumstances.actor = tr_str_z(r->user);
-    request.circumstances.client_address = tr_str_z(r->useragent_ip);
+    request.params = params;
+    request.cascade = dir->cascade == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->cascade;
+    request.is_known = r->user != NULL;
+    request.opaque_s = dir->opaque_s == TRH_UNSET ? 0 : dir->opaque_s;
+    request.keep = trh_keep();
+    request.circumstances = trh_circumstances(r);
     /* Also to judge expiry: a clock that is ahead for a moment must not make a living token look dead, and be forgotten. */
     request.clean_now = trh_clean_now();
     request.now = request.clean_now;
@@ -111,21 +105,18 @@ int trh_revoke_handler(request_rec *r)
 {
     int configured = trh_dir(r)->answers;
     tr_answers_t answers = configured == TRH_UNSET ? TR_ANSWERS_RFC7009 : (tr_answers_t)configured;
+    int status;
 
-    if (r->handler == NULL || strcmp(r->handler, TRH_REVOKE_HANDLER) != 0) {
+    if (!trh_is_for(r, TRH_REVOKE_HANDLER)) {
         return DECLINED;
     }
     if (r->method_number == M_POST) {
         return answer_post(r, answers);
     }
-    if (ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
+    status = trh_refuse_method(r, ALLOW);
+    if (status != HTTP_METHOD_NOT_ALLOWED) {
+        return status;
     }
-    apr_table_setn(r->err_headers_out, "Allow", ALLOW);
-    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (r->method_number == M_OPTIONS) {
-        return HTTP_NO_CONTENT;
-    }
-    refuse(r, answers, HTTP_METHOD_NOT_ALLOWED, "Only POST is allowed");
+    refuse(r, answers, status, "Only POST is allowed");
     return OK;
 }

@@ -98,8 +98,10 @@ void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
         case TRH_FROM_COOKIE:
             strip_cookie(r, source->name);
             break;
-        default:
+        case TRH_FROM_QUERY:
             strip_parameter(r, source->name);
+            break;
+        default:
             break;
         }
     }

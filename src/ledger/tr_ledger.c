@@ -1,6 +1,8 @@
 /* tr_ledger.c: in force first, durable next, and only then does anybody hear "revoked". */
 #include "tr_ledger.h"
 
+#include "tr_limits.h"
+
 #define TIDY_SLOTS 8192 /* a fraction of a millisecond under the lock, in every child once a second */
 
 /* The table of an earlier generation. */
@@ -82,7 +84,18 @@ static apr_status_t insert_locked(tr_ledger_t *ledger, const tr_entry_t *entries
     return tr_table_insert_many_locked(ledger->table, entries, n, durable, now_s);
 }
 
-static apr_status_t publish(tr_ledger_t *ledger, bool *is_done, tr_entry_t *e, apr_time_t now)
+/* Where nothing is stored, what is in force is all there is to know. */
+static bool is_known_locked(const tr_ledger_t *ledger, const tr_entry_t *e)
+{
+    return ledger->append != NULL ? tr_table_is_durable_locked(ledger->table, e) : tr_table_covers_locked(ledger->table, e);
+}
+
+static bool is_there(const tr_table_t *table, const tr_entry_t *e)
+{
+    return tr_table_lookup(table, NULL, tr_table_mark(table, e->kind, e->issuer, e->value));
+}
+
+static apr_status_t publish(tr_ledger_t *ledger, tr_revocation_t *list, int n, apr_time_t now)
 {
     apr_status_t rv = begin(ledger);
     apr_status_t unlocked;
@@ -90,35 +103,78 @@ static apr_status_t publish(tr_ledger_t *ledger, bool *is_done, tr_entry_t *e, a
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    *is_done = tr_table_is_durable_locked(ledger->table, e);
-    rv = insert_locked(ledger, e, 1, false, apr_time_sec(now));
-    tr_table_raise_locked(ledger->table, e);
+    for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
+        list[i].was_there = is_there(ledger->table, &list[i].entry);
+        list[i].was_known = is_known_locked(ledger, &list[i].entry);
+        rv = insert_locked(ledger, &list[i].entry, 1, false, apr_time_sec(now));
+        tr_table_raise_locked(ledger->table, &list[i].entry);
+    }
     unlocked = end(ledger);
     return rv != APR_SUCCESS ? rv : unlocked;
 }
 
-static apr_status_t make_count(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static apr_status_t store(tr_ledger_t *ledger, tr_revocation_t *list, int n, bool record, apr_time_t now)
 {
-    tr_entry_t whole = *e;
-    bool is_done = false;
-    apr_status_t rv = publish(ledger, &is_done, &whole, now);
+    tr_revocation_t *unknown[TR_MAX_ADMIN_ITEMS];
+    int count = 0;
+    apr_status_t rv;
 
-    if (rv != APR_SUCCESS || ledger->append == NULL || is_done) {
-        return rv;
+    for (int i = 0; i < n; i++) {
+        if (record || !list[i].was_known) {
+            unknown[count++] = &list[i];
+        }
     }
-    rv = ledger->append(ledger->baton, &whole, c, now);
-    if (rv == APR_SUCCESS) {
-        tr_table_set_durable(ledger->table, &whole);
+    if (count == 0) {
+        return APR_SUCCESS;
+    }
+    rv = ledger->append(ledger->baton, unknown, count, now);
+    for (int i = 0; i < count && rv == APR_SUCCESS; i++) {
+        tr_table_set_durable(ledger->table, &unknown[i]->entry);
     }
     return rv;
 }
 
 /* Whoever sees that the table is still the newest has put e there before its content was taken over into the next. */
+apr_status_t tr_ledger_revoke_all(tr_ledger_t *ledger, tr_revocation_t *list, int n, bool record, apr_time_t now)
+{
+    apr_status_t rv;
+
+    if (n < 1 || n > TR_MAX_ADMIN_ITEMS) {
+        return APR_EINVAL;
+    }
+    for (int i = 0; i < n; i++) {
+        list[i].was_there = list[i].was_known = false;
+        list[i].seq = 0;
+    }
+    rv = publish(ledger, list, n, now);
+    if (rv == APR_SUCCESS && ledger->append != NULL) {
+        rv = store(ledger, list, n, record, now);
+    }
+    return rv == APR_SUCCESS && ledger->is_superseded != NULL && ledger->is_superseded(ledger->watch) ? TR_LEDGER_SUPERSEDED : rv;
+}
+
 apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
 {
-    apr_status_t rv = make_count(ledger, e, c, now);
+    tr_revocation_t one = {.entry = *e, .circumstances = *c};
 
-    return rv == APR_SUCCESS && ledger->is_superseded != NULL && ledger->is_superseded(ledger->watch) ? TR_LEDGER_SUPERSEDED : rv;
+    return tr_ledger_revoke_all(ledger, &one, 1, false, now);
+}
+
+apr_status_t tr_ledger_find(tr_ledger_t *ledger, const tr_entry_t *e)
+{
+    apr_status_t rv = begin(ledger);
+    apr_status_t unlocked;
+    bool is_known;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    is_known = is_known_locked(ledger, e);
+    unlocked = end(ledger);
+    if (unlocked != APR_SUCCESS) {
+        return unlocked;
+    }
+    return is_known ? APR_SUCCESS : APR_NOTFOUND;
 }
 
 apr_status_t tr_ledger_learn(tr_ledger_t *ledger, const tr_entry_t *entries, int n, bool durable, apr_time_t now)

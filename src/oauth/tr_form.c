@@ -173,3 +173,16 @@ apr_status_t tr_params_get(tr_str_t *out, const tr_params_t *params, const char 
     *out = *value;
     return APR_SUCCESS;
 }
+
+apr_status_t tr_params_from_body(tr_params_t **out, const char **why, tr_body_type_t type, tr_str_t body, apr_pool_t *pool)
+{
+    *why = "The body must be application/x-www-form-urlencoded or application/json";
+    switch (type) {
+    case TR_BODY_FORM:
+        return tr_params_from_form(out, why, body, pool);
+    case TR_BODY_JSON:
+        return tr_params_from_json(out, why, body, pool);
+    default:
+        return APR_EINVAL;
+    }
+}

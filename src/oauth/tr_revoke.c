@@ -10,6 +10,7 @@
 #include "tr_reason.h"
 
 #define RETRY_AFTER_S 5
+#define CHALLENGE "Bearer realm=\"token revocation\", error=\"invalid_token\""
 
 /* {"error":code,"error_description":sentence}, or the strict dialect's {"revoked":false,"error":sentence}. */
 static const char *error_body(tr_answers_t answers, const char *code, const char *sentence, apr_pool_t *pool)
@@ -49,7 +50,7 @@ static void answer_bad_token(tr_answer_t *out, const tr_revoke_request_t *reques
     }
     out->status = 401;
     out->verdict = verdict;
-    out->challenge = true;
+    out->challenge = CHALLENGE;
     out->body = error_body(TR_ANSWERS_STRICT, NULL, strict_error, pool);
 }
 
@@ -62,25 +63,12 @@ static void answer_failed(tr_answer_t *out, const tr_revoke_request_t *request, 
     out->body = error_body(request->answers, "temporarily_unavailable", "The token could not be revoked now", pool);
 }
 
-static apr_status_t read_body(tr_str_t *token, tr_str_t *reason, const char **why, const tr_revoke_request_t *request,
-                              apr_pool_t *pool)
+static apr_status_t read_params(tr_str_t *token, tr_str_t *reason, const char **why, const tr_params_t *params)
 {
-    tr_params_t *params;
     tr_str_t hint;
-    apr_status_t rv = APR_EINVAL;
+    apr_status_t rv = tr_params_get(token, params, "token");
 
-    *why = "The body must be application/x-www-form-urlencoded or application/json";
-    if (request->type == TR_BODY_FORM) {
-        rv = tr_params_from_form(&params, why, request->body, pool);
-    }
-    else if (request->type == TR_BODY_JSON) {
-        rv = tr_params_from_json(&params, why, request->body, pool);
-    }
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     *why = "The parameter token is missing";
-    rv = tr_params_get(token, params, "token");
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -95,34 +83,96 @@ static apr_status_t read_body(tr_str_t *token, tr_str_t *reason, const char **wh
     return APR_SUCCESS;
 }
 
+static apr_status_t revoke_entries(const tr_revoke_request_t *request, tr_str_t reason, const tr_entry_t *entries, int n,
+                                   tr_ledger_t *ledger)
+{
+    tr_revocation_t list[TR_SCOPE_ENTRIES] = {{.seq = 0}};
+
+    if (ledger == NULL) {
+        return APR_EGENERAL;
+    }
+    for (int i = 0; i < n; i++) {
+        list[i].entry = entries[i];
+        list[i].circumstances = request->circumstances;
+        list[i].circumstances.reason = reason;
+    }
+    return tr_ledger_revoke_all(ledger, list, n, false, request->clean_now);
+}
+
 static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t reason, const tr_token_t *token,
                                  tr_ledger_t *ledger, apr_pool_t *pool)
 {
-    tr_circumstances_t circumstances = request->circumstances;
-    tr_entry_t entry;
-    apr_status_t rv = tr_gate_entry(&entry, token, request->keep_s, pool);
+    tr_scope_t scope = tr_token_is_refresh(token) ? request->cascade : TR_SCOPE_TOKEN;
+    tr_entry_t entries[TR_SCOPE_ENTRIES];
+    int n;
+    apr_status_t rv = tr_gate_scope(entries, &n, token, scope, request->keep, request->clean_now, pool);
 
-    circumstances.reason = reason;
-    return rv == APR_SUCCESS ? tr_ledger_revoke(ledger, &entry, &circumstances, request->clean_now) : rv;
+    return rv == APR_SUCCESS ? revoke_entries(request, reason, entries, n, ledger) : rv;
 }
 
-static void answer_token(tr_answer_t *out, const tr_revoke_request_t *request, tr_str_t text, tr_str_t reason,
-                         const tr_gate_t *gate, tr_ledger_t *ledger, apr_pool_t *pool)
+static apr_status_t revoke_opaque(const tr_revoke_request_t *request, tr_str_t reason, tr_str_t text, tr_ledger_t *ledger,
+                                  apr_pool_t *pool)
 {
-    tr_token_t token;
-    apr_status_t rv = tr_gate_recognize(&token, gate, text, request->now, pool);
+    tr_entry_t entry;
+    apr_status_t rv = tr_gate_entry_opaque(&entry, text, apr_time_sec(request->clean_now) + 1 + request->opaque_s, pool);
 
-    if (tr_is_refusal(rv)) {
-        answer_bad_token(out, request, rv, "invalid token", pool);
+    return rv == APR_SUCCESS ? revoke_entries(request, reason, &entry, 1, ledger) : rv;
+}
+
+/* RFC 7009 2.1: the token must have been issued to the client that asks. One that names no client may be anybody's. */
+static bool is_of_another(const tr_revoke_request_t *request, const tr_token_t *token)
+{
+    if (request->client_id.len == 0 || token->client_id.len == 0) {
+        return false;
+    }
+    return !tr_str_eq(token->client_id, request->client_id) || !tr_str_eq(token->azp, request->client_id);
+}
+
+static void answer_of_another(tr_answer_t *out, const tr_revoke_request_t *request, apr_pool_t *pool)
+{
+    bool is_strict = request->answers == TR_ANSWERS_STRICT;
+
+    out->status = 400;
+    out->verdict = APR_EINVAL;
+    out->detail = "the token was issued to another client";
+    out->body = error_body(request->answers, "invalid_grant",
+                           is_strict ? "invalid_grant" : "The token was issued to another client", pool);
+}
+
+/* A token that a trusted issuer wrote. */
+static void answer_token(tr_answer_t *out, const tr_revoke_request_t *request, const tr_token_t *token, tr_str_t reason,
+                         tr_ledger_t *ledger, apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    if (is_of_another(request, token)) {
+        answer_of_another(out, request, pool);
         return;
     }
-    if (rv == APR_SUCCESS && request->answers == TR_ANSWERS_STRICT && tr_token_check_use(&token) != APR_SUCCESS) {
+    if (request->answers == TR_ANSWERS_STRICT && tr_token_check_use(token) != APR_SUCCESS) {
         answer_bad_token(out, request, TR_TOKEN_USE, "unexpected token use", pool);
         return;
     }
-    if (rv == APR_SUCCESS) {
-        rv = ledger != NULL ? revoke_token(request, reason, &token, ledger, pool) : APR_EGENERAL;
+    rv = revoke_token(request, reason, token, ledger, pool);
+    if (rv != APR_SUCCESS) {
+        answer_failed(out, request, rv, pool);
+        return;
     }
+    answer_done(out, request, APR_SUCCESS);
+}
+
+/* Any other: of the issuer's own making, or no good at all. */
+static void answer_other(tr_answer_t *out, const tr_revoke_request_t *request, tr_str_t text, apr_status_t verdict,
+                         tr_str_t reason, tr_ledger_t *ledger, apr_pool_t *pool)
+{
+    tr_str_t opaque;
+    apr_status_t rv;
+
+    if (!request->is_known || request->opaque_s == 0 || !tr_gate_opaque_text(&opaque, text, verdict, pool)) {
+        answer_bad_token(out, request, verdict, "invalid token", pool);
+        return;
+    }
+    rv = revoke_opaque(request, reason, opaque, ledger, pool);
     if (rv != APR_SUCCESS) {
         answer_failed(out, request, rv, pool);
         return;
@@ -133,14 +183,25 @@ static void answer_token(tr_answer_t *out, const tr_revoke_request_t *request, t
 void tr_revoke_answer(tr_answer_t *out, const tr_revoke_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
                       apr_pool_t *pool)
 {
+    tr_token_t token;
     tr_str_t text, reason;
     const char *why;
+    apr_status_t rv;
 
     memset(out, 0, sizeof(*out));
-    if (read_body(&text, &reason, &why, request, pool) != APR_SUCCESS) {
+    if (read_params(&text, &reason, &why, request->params) != APR_SUCCESS) {
         tr_revoke_refuse(out, request->answers, 400, why, pool);
         return;
     }
     out->fingerprint = tr_fingerprint(text, pool);
-    answer_token(out, request, text, reason, gate, ledger, pool);
+    rv = tr_gate_recognize(&token, gate, text, request->now, pool);
+    if (rv == APR_SUCCESS) {
+        answer_token(out, request, &token, reason, ledger, pool);
+    }
+    else if (tr_is_refusal(rv)) {
+        answer_other(out, request, text, rv, reason, ledger, pool);
+    }
+    else {
+        answer_failed(out, request, rv, pool);
+    }
 }

@@ -73,6 +73,11 @@ tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer
     return tr_mark(&table->key, kind, issuer, value);
 }
 
+bool tr_table_has(const tr_table_t *table, tr_kind_t kind)
+{
+    return atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0;
+}
+
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark)
 {
     uint32_t bucket = home_of(table, mark.h[0]);

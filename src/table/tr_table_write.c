@@ -368,17 +368,30 @@ apr_status_t tr_table_copy_locked(tr_table_t *to, const tr_table_t *from, int64_
     return rv;
 }
 
-bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e)
+/* The entry that is at least as strict as e; NULL: there is none. */
+static slot_t *find_covering(const tr_table_t *table, const tr_entry_t *e)
 {
     content_t want = content_of(table, e);
     slot_t *slot = find_equal(table, want.mark);
     content_t have;
 
-    if (slot == NULL || (peek_meta(slot) & META_DURABLE) == 0) {
-        return false;
+    if (slot == NULL) {
+        return NULL;
     }
     have = read_content(slot);
-    return have.cut_off >= want.cut_off && have.expires_s >= want.expires_s;
+    return have.cut_off >= want.cut_off && have.expires_s >= want.expires_s ? slot : NULL;
+}
+
+bool tr_table_covers_locked(const tr_table_t *table, const tr_entry_t *e)
+{
+    return find_covering(table, e) != NULL;
+}
+
+bool tr_table_is_durable_locked(const tr_table_t *table, const tr_entry_t *e)
+{
+    slot_t *slot = find_covering(table, e);
+
+    return slot != NULL && (peek_meta(slot) & META_DURABLE) != 0;
 }
 
 void tr_table_raise_locked(const tr_table_t *table, tr_entry_t *e)

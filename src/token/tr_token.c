@@ -189,28 +189,33 @@ apr_status_t tr_token_check_type(const tr_token_t *token)
     return APR_SUCCESS;
 }
 
-static bool says_other_use(const tr_token_t *token, const char *name)
+static const char *const refresh_uses[] = {
+    "refresh", "refresh_token", "refresh-token", "refreshtoken", "offline", "urn:ietf:params:oauth:token-type:refresh_token",
+};
+static const char *const id_uses[] = {
+    "id", "id_token", "id-token", "idtoken", "urn:ietf:params:oauth:token-type:id_token",
+};
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+static bool is_one_of(tr_str_t value, const char *const *uses, apr_size_t count)
 {
-    static const char *const uses[] = {
-        "refresh",
-        "refresh_token",
-        "refresh-token",
-        "refreshtoken",
-        "offline",
-        "id",
-        "id_token",
-        "id-token",
-        "idtoken",
-        "urn:ietf:params:oauth:token-type:refresh_token",
-        "urn:ietf:params:oauth:token-type:id_token",
-    };
+    for (apr_size_t i = 0; i < count; i++) {
+        if (tr_str_eq_nocase(value, tr_str_z(uses[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does one of the claims that issuers use for it name a use of the list? */
+static bool says_use(const tr_token_t *token, const char *const *uses, apr_size_t count)
+{
+    static const char *const names[] = {"token_use", "token_type", "type", "typ"};
     tr_str_t value;
 
-    if (!tr_json_string(&value, claim(token, name))) {
-        return false;
-    }
-    for (apr_size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
-        if (tr_str_eq_nocase(value, tr_str_z(uses[i]))) {
+    for (apr_size_t i = 0; i < COUNT(names); i++) {
+        if (tr_json_string(&value, claim(token, names[i])) && is_one_of(value, uses, count)) {
             return true;
         }
     }
@@ -230,26 +235,38 @@ apr_status_t tr_token_check_use(const tr_token_t *token)
     if (claim(token, "at_hash") != NULL || claim(token, "c_hash") != NULL) {
         return TR_TOKEN_USE;
     }
-    return says_other_use(token, "token_use") || says_other_use(token, "token_type") || says_other_use(token, "type") ||
-                   says_other_use(token, "typ")
-               ? TR_TOKEN_USE
-               : APR_SUCCESS;
+    return says_use(token, refresh_uses, COUNT(refresh_uses)) || says_use(token, id_uses, COUNT(id_uses)) ? TR_TOKEN_USE
+                                                                                                          : APR_SUCCESS;
+}
+
+bool tr_token_is_refresh(const tr_token_t *token)
+{
+    static const char *const types[] = {"refresh+jwt", "rt+jwt"};
+    const char *use_claim = token->issuer->use_claim;
+    tr_str_t value;
+
+    if (use_claim != NULL && tr_json_string(&value, tr_json_path(token->jws.payload, use_claim)) &&
+        is_one_of(value, refresh_uses, COUNT(refresh_uses))) {
+        return true;
+    }
+    return says_use(token, refresh_uses, COUNT(refresh_uses)) || type_is_listed(types, COUNT(types), token->jws.typ);
 }
 
 apr_status_t tr_token_read_identity(tr_token_t *token)
 {
-    tr_str_t azp;
-
     if (!read_identifier(&token->jti, token, "jti") || !read_identifier(&token->sub, token, "sub") ||
         !read_identifier(&token->sid, token, "sid") || !read_identifier(&token->client_id, token, "client_id") ||
-        !read_identifier(&azp, token, "azp")) {
+        !read_identifier(&token->azp, token, "azp")) {
         return TR_MALFORMED;
     }
     if (token->jti.len == 0 && claim(token, "jti") != NULL) {
         return TR_MALFORMED;
     }
     if (token->client_id.len == 0) {
-        token->client_id = azp;
+        token->client_id = token->azp;
+    }
+    if (token->azp.len == 0) {
+        token->azp = token->client_id;
     }
     return APR_SUCCESS;
 }

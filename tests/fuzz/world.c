@@ -122,21 +122,32 @@ bool world_is_json_object(const char *text)
 
 static void ask_one_way(world_t *w, tr_body_type_t type, tr_str_t body, tr_answers_t answers)
 {
+    static const tr_keep_t keep = {60, 0};
     tr_revoke_request_t request;
     tr_answer_t answer;
+    tr_params_t *params;
+    const char *why;
     memset(&request, 0, sizeof request);
     memset(&answer, 0xee, sizeof answer);
     request.type = type;
-    request.body = body;
     request.answers = answers;
-    request.keep_s = 60;
+    request.keep = &keep;
+    request.cascade = TR_SCOPE_SUBJECT;
+    request.is_known = true;
+    request.opaque_s = 60;
     request.now = request.clean_now = WORLD_NOW;
-    tr_revoke_answer(&answer, &request, &w->gate, w->ledger, w->pool);
+    if (tr_params_from_body(&params, &why, type, body, w->pool) == APR_SUCCESS) {
+        request.params = params;
+        tr_revoke_answer(&answer, &request, &w->gate, w->ledger, w->pool);
+    }
+    else {
+        tr_revoke_refuse(&answer, answers, 400, why, w->pool);
+    }
     ALWAYS(world_is_json_object(answer.body));
     bool strict = answers == TR_ANSWERS_STRICT;
     ALWAYS(answer.status == 200 || answer.status == 400 ||
            (strict ? answer.status == 401 || answer.status == 500 : answer.status == 503));
-    ALWAYS(answer.challenge == (answer.status == 401));
+    ALWAYS((answer.challenge != NULL) == (answer.status == 401));
     ALWAYS(!strict || (answer.status == 200) == (answer.verdict == APR_SUCCESS));
     ALWAYS(answer.verdict == APR_SUCCESS || answer.verdict == APR_ENOSPC || answer.status == 400 ||
            tr_is_refusal(answer.verdict));

@@ -32,7 +32,7 @@ static void revoke_token(tt_world_t *world, const char *text)
     tr_circumstances_t c;
     memset(&c, 0, sizeof c);
     assert_int_equal(tr_gate_recognize(&token, &world->gate, tr_str_z(text), TT_AT(TT_NOW), world->pool), APR_SUCCESS);
-    assert_int_equal(tr_gate_entry(&entry, &token, 60, world->pool), APR_SUCCESS);
+    assert_int_equal(tr_gate_entry(&entry, &token, &(tr_keep_t){60, 0}, world->pool), APR_SUCCESS);
     assert_int_equal(tr_ledger_revoke(world->ledger, &entry, &c, TT_AT(TT_NOW)), APR_SUCCESS);
 }
 
@@ -293,7 +293,7 @@ static void entry_of(tr_entry_t *entry, tt_world_t *world, const char *text, int
 {
     tr_token_t token;
     assert_int_equal(tr_gate_recognize(&token, &world->gate, tr_str_z(text), TT_AT(TT_NOW), world->pool), APR_SUCCESS);
-    assert_int_equal(tr_gate_entry(entry, &token, keep_s, world->pool), APR_SUCCESS);
+    assert_int_equal(tr_gate_entry(entry, &token, &(tr_keep_t){keep_s, 0}, world->pool), APR_SUCCESS);
 }
 
 static void an_entry_names_the_token_and_outlives_it(void **state)

@@ -11,7 +11,8 @@
 /* A store that remembers what it was asked, and answers as told. */
 typedef struct store_t {
     apr_status_t answer;
-    int calls;
+    int calls, listed;
+    int64_t last_seq;
     bool in_force, lock_was_free;
     tr_entry_t entry;
     tr_circumstances_t circumstances;
@@ -24,14 +25,19 @@ static bool in_force(const tt_world_t *world, const tr_entry_t *e)
     return tr_table_lookup(world->table, NULL, tr_table_mark(world->table, e->kind, e->issuer, e->value));
 }
 
-static apr_status_t append(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static apr_status_t append(void *baton, tr_revocation_t *const *list, int n, apr_time_t now)
 {
     store_t *store = baton;
     store->calls++;
-    store->entry = *e;
-    store->circumstances = *c;
+    store->listed = n;
+    store->entry = list[n - 1]->entry;
+    store->circumstances = list[n - 1]->circumstances;
     store->now = now;
-    store->in_force = in_force(store->world, e);
+    store->in_force = true;
+    for (int i = 0; i < n; i++) {
+        store->in_force = store->in_force && in_force(store->world, &list[i]->entry);
+        list[i]->seq = ++store->last_seq;
+    }
     store->lock_was_free = apr_global_mutex_trylock(store->world->lock) == APR_SUCCESS;
     if (store->lock_was_free)
         apr_global_mutex_unlock(store->world->lock);

@@ -27,15 +27,22 @@ static const way_t ways[] = {{TR_ANSWERS_RFC7009, TR_BODY_FORM},
 
 static tr_answer_t ask_body(tt_world_t *world, way_t way, const char *body, apr_time_t now)
 {
+    static const tr_keep_t keep = {60, 0};
     tr_revoke_request_t request;
     tr_answer_t answer;
+    tr_params_t *params;
+    const char *why;
     memset(&request, 0, sizeof request);
     memset(&answer, 0xee, sizeof answer);
     request.type = way.type;
     request.answers = way.answers;
-    request.body = tr_str_z(body);
-    request.keep_s = 60;
+    request.keep = &keep;
     request.now = request.clean_now = now;
+    if (tr_params_from_body(&params, &why, way.type, tr_str_z(body), world->pool) != APR_SUCCESS) {
+        tr_revoke_refuse(&answer, way.answers, 400, why, world->pool);
+        return answer;
+    }
+    request.params = params;
     tr_revoke_answer(&answer, &request, &world->gate, world->ledger, world->pool);
     return answer;
 }
@@ -330,12 +337,12 @@ typedef struct store_t {
     tr_circumstances_t c;
 } store_t;
 
-static apr_status_t append(void *baton, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
+static apr_status_t append(void *baton, tr_revocation_t *const *list, int n, apr_time_t now)
 {
     store_t *store = baton;
-    (void)e;
     (void)now;
-    store->c = *c;
+    assert_int_equal(n, 1);
+    store->c = list[0]->circumstances;
     return store->answer;
 }
 
