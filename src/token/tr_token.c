@@ -245,9 +245,13 @@ bool tr_token_is_refresh(const tr_token_t *token)
     const char *use_claim = token->issuer->use_claim;
     tr_str_t value;
 
-    if (use_claim != NULL && tr_json_string(&value, tr_json_path(token->jws.payload, use_claim)) &&
-        is_one_of(value, refresh_uses, COUNT(refresh_uses))) {
-        return true;
+    if (use_claim != NULL && tr_json_string(&value, tr_json_path(token->jws.payload, use_claim))) {
+        if (is_listed(token->issuer->use_values, value)) {
+            return false;
+        }
+        if (is_one_of(value, refresh_uses, COUNT(refresh_uses))) {
+            return true;
+        }
     }
     return says_use(token, refresh_uses, COUNT(refresh_uses)) || type_is_listed(types, COUNT(types), token->jws.typ);
 }

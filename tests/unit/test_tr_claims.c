@@ -150,6 +150,35 @@ static void refresh_and_id_tokens_are_known_by_their_claims(void **state)
     assert_int_equal(use(*state, NULL, NULL, ""), APR_SUCCESS);
 }
 
+static bool refreshes(apr_pool_t *pool, const char *claim, apr_array_header_t *values, const char *typ, const char *claims)
+{
+    tr_issuer_t *issuer = make_issuer(pool, "joe");
+    issuer->use_claim = claim;
+    issuer->use_values = values;
+    char *header = typ ? tt_print(pool, "{\"alg\":\"HS256\",\"typ\":\"%s\"}", typ) : NULL;
+    tr_token_t token = token_with(pool, issuer, header, claims);
+    return tr_token_is_refresh(&token);
+}
+
+static void a_refresh_token_is_told_from_others(void **state)
+{
+    static const char *const yes[] = {"\"token_use\":\"refresh\"", "\"typ\":\"Refresh\"", "\"typ\":\"Offline\"",
+                                      "\"token_type\":\"refresh_token\"", "\"type\":\"REFRESH\""};
+    static const char *const no[] = {"",          "\"token_use\":\"id\"", "\"at_hash\":\"x\"", "\"token_use\":\"access\"",
+                                     "\"typ\":7", "\"use\":\"refresh\""};
+    apr_array_header_t *values = list(*state, "access", "refresh_token", NULL);
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        assert_true(refreshes(*state, NULL, NULL, "JWT", yes[i]));
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        assert_false(refreshes(*state, NULL, NULL, "JWT", no[i]));
+    assert_true(refreshes(*state, NULL, NULL, "application/RT+jwt", ""));
+    assert_true(refreshes(*state, NULL, NULL, "refresh+jwt", ""));
+    assert_true(refreshes(*state, "kind.of", values, NULL, "\"kind\":{\"of\":\"Refresh\"}"));
+    assert_true(refreshes(*state, "kind", values, NULL, "\"typ\":\"Refresh\""));
+    assert_false(refreshes(*state, "kind", values, NULL, "\"kind\":\"access\",\"typ\":\"Refresh\""));
+    assert_false(refreshes(*state, "kind", values, "rt+jwt", "\"kind\":\"refresh_token\""));
+}
+
 static void a_configured_use_is_the_only_one(void **state)
 {
     apr_array_header_t *values = list(*state, "access", "api", NULL);
@@ -275,6 +304,7 @@ int main(void)
         TT_TEST(a_list_of_types_is_kept),
         TT_TEST(bound_tokens_and_events_are_refused_whatever_their_value),
         TT_TEST(refresh_and_id_tokens_are_known_by_their_claims),
+        TT_TEST(a_refresh_token_is_told_from_others),
         TT_TEST(a_configured_use_is_the_only_one),
         TT_TEST(identities_are_read_as_they_are),
         TT_TEST(identities_are_strings_without_control_characters),

@@ -5,6 +5,7 @@
 
 #include <apr_strings.h>
 
+#include "tr_limits.h"
 #include "tr_testing_cmocka.h"
 #include "tr_testing_gate.h"
 
@@ -391,6 +392,133 @@ static void there_are_no_more_earlier_tables_than_were_promised(void **state)
         assert_int_equal(in_force(also[i], &e), i < TR_LEDGER_ALSO);
 }
 
+/* ---- lists ------------------------------------------------------------------------------------------------- */
+
+static void fill(tr_revocation_t *list, int n, apr_pool_t *pool)
+{
+    memset(list, 0xee, sizeof *list * (size_t)n);
+    for (int i = 0; i < n; i++) {
+        list[i].entry = entry(tt_print(pool, "l%d", i), TT_NOW + 60);
+        memset(&list[i].circumstances, 0, sizeof list[i].circumstances);
+    }
+}
+
+static void a_list_is_in_force_and_stored_with_one_call(void **state)
+{
+    tt_world_t *world = tt_world(*state, 2000);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_revocation_t *list = apr_palloc(*state, sizeof *list * TR_MAX_ADMIN_ITEMS);
+    fill(list, TR_MAX_ADMIN_ITEMS, *state);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, TR_MAX_ADMIN_ITEMS, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(store->calls, 1);
+    assert_int_equal(store->listed, TR_MAX_ADMIN_ITEMS);
+    assert_true(store->in_force);
+    assert_true(store->lock_was_free);
+    for (int i = 0; i < TR_MAX_ADMIN_ITEMS; i++) {
+        assert_true(list[i].seq == i + 1);
+        assert_false(list[i].was_there);
+        assert_false(list[i].was_known);
+    }
+}
+
+static void a_list_of_none_or_too_many_is_refused(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revocation_t one;
+    fill(&one, 1, *state);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, 0, false, TT_AT(TT_NOW)), APR_EINVAL);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, -1, false, TT_AT(TT_NOW)), APR_EINVAL);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, TR_MAX_ADMIN_ITEMS + 1, false, TT_AT(TT_NOW)), APR_EINVAL);
+}
+
+static void what_was_known_of_a_list_is_stored_again_only_for_the_record(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_revocation_t list[3];
+    assert_int_equal(revoke_at(world->ledger, entry("l1", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    fill(list, 3, *state);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 3, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(store->listed, 2);
+    assert_true(list[1].was_there && list[1].was_known && list[1].seq == 0);
+    assert_true(!list[0].was_known && list[0].seq > 0 && list[2].seq > list[0].seq);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 3, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(store->calls, 2);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 3, true, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(store->calls, 3);
+    assert_int_equal(store->listed, 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(list[i].was_there && list[i].was_known && list[i].seq > 0);
+}
+
+static void the_same_twice_in_a_list_is_there_the_second_time(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revocation_t list[2];
+    make_store(world, APR_SUCCESS);
+    fill(list, 2, *state);
+    list[1].entry.value = list[0].entry.value;
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 2, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_true(!list[0].was_there && list[1].was_there && !list[1].was_known);
+}
+
+static void what_could_not_be_stored_is_there_but_not_known(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_EGENERAL);
+    tr_revocation_t list[2];
+    fill(list, 2, *state);
+    assert_int_equal(tr_ledger_find(world->ledger, &list[0].entry), APR_NOTFOUND);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 2, false, TT_AT(TT_NOW)), APR_EGENERAL);
+    assert_true(in_force(world, &list[0].entry) && in_force(world, &list[1].entry));
+    assert_int_equal(tr_ledger_find(world->ledger, &list[0].entry), APR_NOTFOUND);
+    store->answer = APR_SUCCESS;
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 2, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_true(list[0].was_there && !list[0].was_known);
+    assert_int_equal(tr_ledger_find(world->ledger, &list[0].entry), APR_SUCCESS);
+    list[0].entry.expires_s++;
+    assert_int_equal(tr_ledger_find(world->ledger, &list[0].entry), APR_NOTFOUND);
+}
+
+static void without_a_store_what_is_in_force_is_known(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revocation_t one;
+    fill(&one, 1, *state);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, 1, true, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_true(!one.was_there && !one.was_known && one.seq == 0);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, 1, true, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_true(one.was_there && one.was_known && one.seq == 0);
+    assert_int_equal(tr_ledger_find(world->ledger, &one.entry), APR_SUCCESS);
+}
+
+static void a_cut_off_is_stored_as_it_is_in_force(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_revocation_t one;
+    fill(&one, 1, *state);
+    one.entry.kind = TR_KIND_SUBJECT;
+    one.entry.issued_before = TT_AT(TT_NOW);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, 1, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    one.entry.issued_before = TT_AT(TT_NOW - 5);
+    one.entry.expires_s += 100;
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, &one, 1, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(store->calls, 2);
+    assert_true(store->entry.issued_before == TT_AT(TT_NOW));
+    assert_true(store->entry.expires_s == TT_NOW + 160);
+}
+
+static void a_list_that_does_not_fit_fails_and_is_not_stored(void **state)
+{
+    tt_world_t *world = tt_world(*state, 2);
+    store_t *store = make_store(world, APR_SUCCESS);
+    tr_revocation_t list[3];
+    fill(list, 3, *state);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 3, false, TT_AT(TT_NOW)), APR_ENOSPC);
+    assert_int_equal(store->calls, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +540,14 @@ int main(void)
         TT_TEST(what_an_earlier_table_cannot_hold_is_said_and_in_force_in_the_newest),
         TT_TEST(an_earlier_table_makes_room_by_what_has_expired),
         TT_TEST(what_is_stored_already_reaches_an_earlier_table_when_it_is_revoked_again),
+        TT_TEST(a_list_is_in_force_and_stored_with_one_call),
+        TT_TEST(a_list_of_none_or_too_many_is_refused),
+        TT_TEST(what_was_known_of_a_list_is_stored_again_only_for_the_record),
+        TT_TEST(the_same_twice_in_a_list_is_there_the_second_time),
+        TT_TEST(what_could_not_be_stored_is_there_but_not_known),
+        TT_TEST(without_a_store_what_is_in_force_is_known),
+        TT_TEST(a_cut_off_is_stored_as_it_is_in_force),
+        TT_TEST(a_list_that_does_not_fit_fails_and_is_not_stored),
         TT_TEST(there_are_no_more_earlier_tables_than_were_promised),
     };
     return TT_RUN(tests);

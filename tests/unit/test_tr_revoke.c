@@ -378,6 +378,110 @@ static void a_reason_is_stored(void **state)
     }
 }
 
+/* What a caller with these rights is told. */
+static tr_answer_t ask_with(tt_world_t *world, tr_revoke_request_t request, const char *token)
+{
+    static const tr_keep_t keep = {60, 0};
+    tr_answer_t answer;
+    tr_params_t *params;
+    const char *why;
+    memset(&answer, 0xee, sizeof answer);
+    assert_int_equal(tr_params_from_form(&params, &why, tr_str_z(tt_print(world->pool, "token=%s", token)), world->pool),
+                     APR_SUCCESS);
+    request.type = TR_BODY_FORM;
+    request.params = params;
+    request.keep = &keep;
+    request.now = request.clean_now = TT_AT(TT_NOW);
+    tr_revoke_answer(&answer, &request, &world->gate, world->ledger, world->pool);
+    return answer;
+}
+
+static void an_opaque_token_is_taken_from_a_known_caller_where_that_is_on(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revoke_request_t known = {.is_known = true, .opaque_s = 60}, unknown = {.opaque_s = 60}, off = {.is_known = true};
+    tr_kind_t by;
+    assert_int_equal(ask_with(world, unknown, "rt_1").status, 200);
+    assert_int_equal(ask_with(world, off, "rt_1").status, 200);
+    assert_int_equal(held(world), 0);
+    assert_int_equal(ask_with(world, known, "rt_1").status, 200);
+    assert_int_equal(held(world), 1);
+    assert_int_equal(tr_gate_check_opaque(&by, &world->gate, tr_str_z("rt_1"), *state), TR_REVOKED);
+    known.answers = TR_ANSWERS_STRICT;
+    tr_answer_t answer = ask_with(world, known, "rt_2");
+    assert_int_equal(answer.status, 200);
+    assert_string_equal(answer.body, "{\"revoked\":true}");
+    assert_int_equal(held(world), 2);
+}
+
+static void a_forged_or_dead_jwt_is_not_taken_for_opaque(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revoke_request_t known = {.is_known = true, .opaque_s = 60};
+    char *good = tt_good_token(*state, "j", "");
+    char *forged = tt_mint(*state, "ES256", tt_key("P-256#2"), "k", tt_claims(*state, "j", ""));
+    char *dead = tt_mint(*state, "ES256", tt_key("P-256"), "k", tt_print(*state, "{\"iss\":\"%s\",\"exp\":1}", TT_ISS));
+    assert_int_equal(ask_with(world, known, forged).status, 200);
+    assert_int_equal(ask_with(world, known, dead).status, 200);
+    assert_int_equal(held(world), 0);
+    assert_int_equal(tt_admit(world, good), APR_SUCCESS);
+}
+
+static void a_jwt_that_only_its_issuer_can_read_is_opaque(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revoke_request_t known = {.is_known = true, .opaque_s = 60};
+    char *theirs = tt_mint(*state, "ES256", tt_key("P-256"), "k", "{\"iss\":\"https://other.example/\",\"exp\":1}");
+    tr_str_t name;
+    tr_kind_t by;
+    assert_int_equal(ask_with(world, known, theirs).status, 200);
+    assert_int_equal(held(world), 1);
+    assert_true(tr_gate_opaque_text(&name, tr_str_z(theirs), TR_UNKNOWN_ISSUER, *state));
+    assert_int_equal(tr_gate_check_opaque(&by, &world->gate, name, *state), TR_REVOKED);
+}
+
+static void a_refresh_token_takes_along_what_it_shall(void **state)
+{
+    static const struct {
+        tr_scope_t cascade;
+        apr_status_t same_session, same_subject;
+    } cases[] = {{TR_SCOPE_TOKEN, APR_SUCCESS, APR_SUCCESS},
+                 {TR_SCOPE_SESSION, TR_REVOKED, APR_SUCCESS},
+                 {TR_SCOPE_SUBJECT, TR_REVOKED, TR_REVOKED}};
+    char *refresh = tt_good_token(*state, "r", ",\"sid\":\"s\",\"token_use\":\"refresh\"");
+    char *access = tt_good_token(*state, "a", ",\"sid\":\"s\"");
+    char *elsewhere = tt_good_token(*state, "b", ",\"sid\":\"t\"");
+    for (int c = 0; c < 3; c++) {
+        tt_world_t *world = tt_world(*state, 10);
+        tr_revoke_request_t request = {.cascade = cases[c].cascade};
+        assert_int_equal(ask_with(world, request, tt_good_token(*state, "c", ",\"sid\":\"s\"")).status, 200);
+        assert_int_equal(held(world), 1);
+        assert_int_equal(ask_with(world, request, refresh).status, 200);
+        assert_int_equal(tt_admit(world, access), cases[c].same_session);
+        assert_int_equal(tt_admit(world, elsewhere), cases[c].same_subject);
+    }
+}
+
+static void a_token_of_another_client_is_refused(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revoke_request_t request = {.client_id = tr_str_z("c1")};
+    static const char *const others[] = {",\"client_id\":\"c2\"", ",\"azp\":\"c2\"", ",\"client_id\":\"c1\",\"azp\":\"c2\"",
+                                         ",\"client_id\":\"c2\",\"azp\":\"c1\"", ",\"client_id\":\"C1\""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        for (int strict = 0; strict < 2; strict++) {
+            request.answers = strict ? TR_ANSWERS_STRICT : TR_ANSWERS_RFC7009;
+            tr_answer_t answer = ask_with(world, request, tt_good_token(*state, "j", others[i]));
+            expect_error(&answer, strict, 400, "invalid_grant");
+            assert_int_equal(held(world), 0);
+        }
+    request.answers = TR_ANSWERS_RFC7009;
+    assert_int_equal(ask_with(world, request, tt_good_token(*state, "j1", ",\"client_id\":\"c1\"")).status, 200);
+    assert_int_equal(ask_with(world, request, tt_good_token(*state, "j2", ",\"azp\":\"c1\"")).status, 200);
+    assert_int_equal(ask_with(world, request, tt_good_token(*state, "j3", "")).status, 200);
+    assert_int_equal(held(world), 3);
+}
+
 static void an_entry_outlives_its_token_by_the_margin(void **state)
 {
     tt_world_t *world = tt_world(*state, 10);
@@ -446,6 +550,11 @@ int main(void)
         TT_TEST(a_full_table_is_no_success),
         TT_TEST(what_cannot_be_made_durable_is_no_success),
         TT_TEST(a_reason_is_stored),
+        TT_TEST(an_opaque_token_is_taken_from_a_known_caller_where_that_is_on),
+        TT_TEST(a_forged_or_dead_jwt_is_not_taken_for_opaque),
+        TT_TEST(a_jwt_that_only_its_issuer_can_read_is_opaque),
+        TT_TEST(a_refresh_token_takes_along_what_it_shall),
+        TT_TEST(a_token_of_another_client_is_refused),
         TT_TEST(an_entry_outlives_its_token_by_the_margin),
         TT_TEST(a_token_that_just_expired_is_not_stored),
         TT_TEST(a_request_that_was_not_looked_at_is_answered_alike),
