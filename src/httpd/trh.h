@@ -144,11 +144,8 @@ tr_ledger_t *trh_ledger(void);
 /* This process' store; NULL when revocations are kept in memory only. */
 tr_store_t *trh_store(void);
 
-/*
- * A revoked token was shown: count it, and say so in the log, at most once a minute for each token. subject: whose it is;
- * may be empty.
- */
-void trh_note_presented(request_rec *r, tr_str_t token, tr_str_t subject);
+/* A revoked token was shown: count it, and say so in the log, at most once a minute for each token. */
+void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *identity);
 
 /* How long entries must be kept: the largest skew of all issuers, TokRevokeRetain, and what guarded endpoints need. */
 const tr_keep_t *trh_keep(void);

@@ -50,7 +50,7 @@ int trh_check_authn(request_rec *r)
         rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool);
     }
     if (rv == TR_REVOKED) {
-        trh_note_presented(r, found.token, identity.token.sub);
+        trh_note_presented(r, found.token, &identity);
     }
     if (rv != APR_SUCCESS) {
         return trh_refuse(r, tr_reason(rv), rv, found.token);

@@ -203,6 +203,12 @@ static void measure_refresh(server_rec *s)
 
             is_guarded = true;
             is_endless = is_endless || dir->opaque_s == TRH_UNSET || dir->opaque_s == 0;
+            if (dir->rotation == 1 && dir->opaque_s <= 0) {
+                ap_log_error(
+                    APLOG_MARK, APLOG_WARNING, 0, s,
+                    "TR029: TokRevokeGuardRotation without TokRevokeOpaque beside it keeps every exchanged refresh token for "
+                    "ever, and the table fills; say how long the refresh tokens live");
+            }
         }
     }
     process.keep.refresh_s = is_endless ? TR_FOREVER : is_guarded ? longest_s : 0;

@@ -10,7 +10,7 @@ from storing import EveryChild, are_accepted, revoke_all, text, verdicts, withou
 from test_store_clock import FAKETIME, give_clock, set_clock
 from test_store_clock import servers
 
-LINE = re.compile(r'\[tokrevoke:notice\] .*a revoked token was presented: token ([0-9a-f]+), subject "(.*)", client (\S+?)'
+LINE = re.compile(r'\[tokrevoke:notice\] .*a revoked token was presented: token ([0-9a-f]+), subject "(.*)", client (\S+?), revoked by \w+'
                   r"(?:, and (\d+) times since .*)?$", re.M)
 
 
