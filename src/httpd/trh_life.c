@@ -169,49 +169,15 @@ static void add_issuer(tr_issuer_t *issuer, server_rec *s)
     }
 }
 
-/* All issuers of all servers, each once; entries are kept for the most tolerant of them. */
+/* All issuers of all servers, each once. */
 static void collect_issuers(apr_pool_t *pconf, server_rec *main_server)
 {
-    int64_t skew_s = 0;
-    int64_t retain_s = trh_server(main_server)->retain_s;
-
     process.issuers = apr_array_make(pconf, 4, sizeof(tr_issuer_t *));
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         for (apr_hash_index_t *i = apr_hash_first(pconf, trh_server(s)->issuers); i != NULL; i = apr_hash_next(i)) {
-            tr_issuer_t *issuer = apr_hash_this_val(i);
-
-            add_issuer(issuer, s);
-            skew_s = issuer->skew_s > skew_s ? issuer->skew_s : skew_s;
+            add_issuer(apr_hash_this_val(i), s);
         }
     }
-    process.keep.after_s = skew_s + (retain_s != TRH_UNSET ? retain_s : 0);
-}
-
-/* What ends a subject or a session must end its refresh tokens, too, wherever they are guarded. */
-static void measure_refresh(server_rec *s)
-{
-    int64_t longest_s = 0;
-    bool is_guarded = false;
-    bool is_endless = false;
-
-    for (; s != NULL; s = s->next) {
-        const trh_server_t *server = trh_server(s);
-
-        longest_s = server->longest_opaque_s > longest_s ? server->longest_opaque_s : longest_s;
-        for (int i = 0; server->guards != NULL && i < server->guards->nelts; i++) {
-            const trh_dir_t *dir = APR_ARRAY_IDX(server->guards, i, const trh_dir_t *);
-
-            is_guarded = true;
-            is_endless = is_endless || dir->opaque_s == TRH_UNSET || dir->opaque_s == 0;
-            if (dir->rotation == 1 && dir->opaque_s <= 0) {
-                ap_log_error(
-                    APLOG_MARK, APLOG_WARNING, 0, s,
-                    "TR029: TokRevokeGuardRotation without TokRevokeOpaque beside it keeps every exchanged refresh token for "
-                    "ever, and the table fills; say how long the refresh tokens live");
-            }
-        }
-    }
-    process.keep.refresh_s = is_endless ? TR_FOREVER : is_guarded ? longest_s : 0;
 }
 
 static void open_gates(server_rec *s)
@@ -399,7 +365,7 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     process.max_staleness =
         apr_time_from_sec(server->max_staleness_s != TRH_UNSET ? server->max_staleness_s : DEFAULT_STALENESS_S);
     collect_issuers(pconf, s);
-    measure_refresh(s);
+    trh_measure_keep(&process.keep, pconf, s);
     if (any_issuer(s) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -64,6 +64,9 @@ typedef struct trh_locks_t {
 /* Time that passes even while the machine sleeps, and that nobody can set. Microseconds. */
 apr_time_t trh_steady_clock(void);
 
+/* How long revocations must be kept. Warns of what would be kept for ever. */
+void trh_measure_keep(tr_keep_t *out, apr_pool_t *pool, server_rec *main_server);
+
 /* The watch of this process' table; NULL when there is none. */
 trh_watch_t *trh_watch(void);
 
