@@ -96,4 +96,15 @@ typedef struct tr_client_t {
 TR_MUST_CHECK apr_status_t tr_client_authenticate(tr_client_t *out, const tr_clients_t *clients,
                                                   const tr_credentials_t *credentials, tr_client_cache_t *cache);
 
+/* ---- what a client is told --------------------------------------------------------------------------------- */
+
+/* RFC 6749 5.2 invalid_client: the same bytes whatever was wrong. realm needs no escapes. */
+void tr_client_refuse(tr_answer_t *out, tr_answers_t answers, const char *realm, apr_pool_t *pool);
+
+/* 429 (RFC 6585 4): too many failures. */
+void tr_client_throttle(tr_answer_t *out, tr_answers_t answers, int wait_s, apr_pool_t *pool);
+
+/* 503: the file cannot be used, so nobody is known and nobody passes. */
+void tr_client_unavailable(tr_answer_t *out, tr_answers_t answers, apr_pool_t *pool);
+
 #endif

@@ -9,6 +9,7 @@
 #include <http_log.h>
 
 #include "tr_base.h"
+#include "tr_client.h"
 #include "tr_gate.h"
 #include "tr_issuer.h"
 #include "tr_ledger.h"
@@ -238,6 +239,14 @@ TR_MUST_CHECK int trh_read_params(tr_params_t **out, tr_body_type_t *type, const
 
 /* Write the answer of an endpoint: never stored by caches. Logging is the caller's. */
 void trh_send_answer(request_rec *r, const tr_answer_t *answer);
+
+/*
+ * Who asks, by TokRevokeClients (RFC 6749 2.3). True: *out says who, TR_CLIENT_NONE where the location names no file. False:
+ * *refusal is the answer, in the dialect of answers, and it was logged. A client that knew its secret becomes r->user where httpd
+ * has set none, so ask for r->user before if it must be httpd's own. params: the body's; NULL: it has none.
+ */
+TR_MUST_CHECK bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const tr_params_t *params,
+                                           tr_answers_t answers);
 
 /* Who asks, and from where; the reason is left empty. */
 tr_circumstances_t trh_circumstances(const request_rec *r);

@@ -67,9 +67,16 @@ const char *trh_set_cascade(cmd_parms *cmd, void *dir, const char *scope)
 const char *trh_set_clients(cmd_parms *cmd, void *dirv, const char *path)
 {
     trh_dir_t *dir = dirv;
+    const char *why;
 
     dir->clients = ap_server_root_relative(cmd->pool, path);
-    return dir->clients != NULL ? NULL : apr_psprintf(cmd->pool, "TokRevokeClients: %s: this is not a valid file name", path);
+    if (dir->clients == NULL) {
+        return apr_psprintf(cmd->pool, "TokRevokeClients: %s: this is not a valid file name", path);
+    }
+    if (tr_clients_check(&why, dir->clients, cmd->temp_pool) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "TokRevokeClients: %s", why);
+    }
+    return NULL;
 }
 
 /* ---- guard ------------------------------------------------------------------------------------------------- */

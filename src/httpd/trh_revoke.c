@@ -76,6 +76,7 @@ static int answer_post(request_rec *r, tr_answers_t answers)
     const trh_dir_t *dir = trh_dir(r);
     tr_revoke_request_t request = {.answers = answers};
     tr_params_t *params;
+    tr_client_t client;
     tr_answer_t answer;
     const char *sentence;
     int status = trh_read_params(&params, &request.type, &sentence, r);
@@ -87,12 +88,21 @@ static int answer_post(request_rec *r, tr_answers_t answers)
         refuse(r, answers, status, sentence);
         return OK;
     }
+    /* RFC 7009 2.1: before anything is looked at. */
+    if (!trh_authenticate_client(&client, &answer, r, params, answers)) {
+        send_answer(r, &answer);
+        return OK;
+    }
     request.params = params;
+    request.client_id = client.id;
     request.cascade = dir->cascade == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->cascade;
     request.is_known = r->user != NULL;
     request.opaque_s = dir->opaque_s == TRH_UNSET ? 0 : dir->opaque_s;
     request.keep = trh_keep();
     request.circumstances = trh_circumstances(r);
+    if (r->user == NULL) {
+        request.circumstances.actor = client.id; /* of a public client, which has only said so */
+    }
     /* Also to judge expiry: a clock that is ahead for a moment must not make a living token look dead, and be forgotten. */
     request.clean_now = trh_clean_now();
     request.now = request.clean_now;

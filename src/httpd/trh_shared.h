@@ -11,6 +11,7 @@
 
 #include "trh.h"
 #include "tr_store.h"
+#include "tr_throttle.h"
 
 #define TRH_PRESENTED_SLOTS 4096
 
@@ -35,6 +36,8 @@ typedef struct trh_watch_t {
     _Atomic uint64_t stalls;
     _Atomic uint64_t presented; /* revoked tokens shown */
     trh_presented_t slot[TRH_PRESENTED_SLOTS];
+    tr_throttle_t throttle;          /* of OAuth clients */
+    _Atomic int64_t clients_said_at; /* when it was logged last that the file of TokRevokeClients cannot be used; 0: never */
 } trh_watch_t;
 
 /*

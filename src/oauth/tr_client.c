@@ -2,6 +2,7 @@
 #include "tr_client.h"
 
 #include <apr_md5.h>
+#include <apr_strings.h>
 
 /* ---- the cache --------------------------------------------------------------------------------------------- */
 
@@ -131,4 +132,37 @@ apr_status_t tr_client_authenticate(tr_client_t *out, const tr_clients_t *client
     out->kind = TR_CLIENT_PUBLIC;
     out->id = credentials->id[0];
     return APR_SUCCESS;
+}
+
+/* ---- what a client is told --------------------------------------------------------------------------------- */
+
+#define RETRY_AFTER_S 5
+
+static void answer(tr_answer_t *out, tr_answers_t answers, int status, const char *code, const char *sentence, apr_pool_t *pool)
+{
+    memset(out, 0, sizeof(*out));
+    out->status = status;
+    out->verdict = APR_EACCES;
+    out->detail = sentence;
+    out->body = answers == TR_ANSWERS_STRICT
+                    ? apr_pstrcat(pool, "{\"revoked\":false,\"error\":\"", code, "\"}", NULL)
+                    : apr_pstrcat(pool, "{\"error\":\"", code, "\",\"error_description\":\"", sentence, "\"}", NULL);
+}
+
+void tr_client_refuse(tr_answer_t *out, tr_answers_t answers, const char *realm, apr_pool_t *pool)
+{
+    answer(out, answers, 401, "invalid_client", "Client authentication failed", pool);
+    out->challenge = apr_pstrcat(pool, "Basic realm=\"", realm, "\"", NULL);
+}
+
+void tr_client_throttle(tr_answer_t *out, tr_answers_t answers, int wait_s, apr_pool_t *pool)
+{
+    answer(out, answers, 429, "invalid_client", "Client authentication failed too often", pool);
+    out->retry_after_s = wait_s;
+}
+
+void tr_client_unavailable(tr_answer_t *out, tr_answers_t answers, apr_pool_t *pool)
+{
+    answer(out, answers, 503, "temporarily_unavailable", "Clients cannot be authenticated now", pool);
+    out->retry_after_s = RETRY_AFTER_S;
 }

@@ -9,7 +9,6 @@
 #include "tr_testing_clients.h"
 #include "tr_testing_cmocka.h"
 
-
 static tr_clients_t *parse(const char *text, apr_pool_t *pool)
 {
     tr_clients_t *clients = NULL;

@@ -75,21 +75,43 @@ static void a_truncated_or_longer_hash_is_refused(void **state)
 static void plain_text_and_unknown_hashes_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "secret", "open sesame", " ", "x", "*", "!", "$", "$$", "{SHA}", "{SSHA}W8r/fyL/UzygmbNAjq2HbA67qac=", "{PLAIN}secret",
-        "W8r/fyL/UzygmbNAjq2HbA67qac=", "{SHA}W8r/fyL/UzygmbNAjq2HbA67qacx", "{sha}W8r/fyL/UzygmbNAjq2HbA67qac=",
-        "{SHA}W8r_fyL-UzygmbNAjq2HbA67qac=", "SfJB1juQGYY.", "SfJB1juQGYY.66", "SfJB1juQGYY-6",
-        "$2y$04$", "$2x$04$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOFc.",
+        "secret",
+        "open sesame",
+        " ",
+        "x",
+        "*",
+        "!",
+        "$",
+        "$$",
+        "{SHA}",
+        "{SSHA}W8r/fyL/UzygmbNAjq2HbA67qac=",
+        "{PLAIN}secret",
+        "W8r/fyL/UzygmbNAjq2HbA67qac=",
+        "{SHA}W8r/fyL/UzygmbNAjq2HbA67qacx",
+        "{sha}W8r/fyL/UzygmbNAjq2HbA67qac=",
+        "{SHA}W8r_fyL-UzygmbNAjq2HbA67qac=",
+        "SfJB1juQGYY.",
+        "SfJB1juQGYY.66",
+        "SfJB1juQGYY-6",
+        "$2y$04$",
+        "$2x$04$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOFc.",
         "$2y$03$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOFc.",
         "$2y$18$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOFc.",
         "$2y$4$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOFc.x",
         "$2y$04$g1j.1zBawyPR5XfAeb5VbetHpdPGwO4B2wYhOKGOACGeRrbkeOF!.",
-        "$apr1$$s3UNBrJyrRFsTkBP8GKte1", "$apr1$123456789$s3UNBrJyrRFsTkBP8GKte1", "$apr1$O6Fpk2H/", "$apr1$O6Fpk2H/$",
+        "$apr1$$s3UNBrJyrRFsTkBP8GKte1",
+        "$apr1$123456789$s3UNBrJyrRFsTkBP8GKte1",
+        "$apr1$O6Fpk2H/",
+        "$apr1$O6Fpk2H/$",
         "$5$rounds=$6ficrSQY1gSSDHwU$BdpB7AC8p5spnSsdl8j5I3AQzTRZnmMhkCsJPWcPrbC",
         "$5$rounds=x$6ficrSQY1gSSDHwU$BdpB7AC8p5spnSsdl8j5I3AQzTRZnmMhkCsJPWcPrbC",
         "$5$rounds=999999999$6ficrSQY1gSSDHwU$BdpB7AC8p5spnSsdl8j5I3AQzTRZnmMhkCsJPWcPrbC",
         "$5$rounds=2000000000000000000000$6ficrSQY1gSSDHwU$BdpB7AC8p5spnSsdl8j5I3AQzTRZnmMhkCsJPWcPrbC",
-        "$1$rounds=2000$mZLHWmWm$dOqQpaK7YnYmnTp6kDlum/", "$7$abc", "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
-        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$x", "pbkdf2_sha256$1000$a$b",
+        "$1$rounds=2000$mZLHWmWm$dOqQpaK7YnYmnTp6kDlum/",
+        "$7$abc",
+        "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7",
+        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$x",
+        "pbkdf2_sha256$1000$a$b",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect_refused(tt_print(*state, "# head\na:%s\n", bad[i]), "line 2: what follows the ':'", *state);
@@ -141,7 +163,8 @@ static void a_bad_line_is_named_by_its_number(void **state)
     expect_refused("a\tb:" TT_SHA1, "line 1: the client_id holds a control character", *state);
     expect_refused("a\rb:" TT_SHA1, "line 1: the client_id holds a control character", *state);
     expect_refused(tt_print(*state, "a:\n%s:\n", tt_repeat(*state, "x", 1025)), "line 2: the client_id is longer", *state);
-    assert_non_null(hash_of(parse_z(tt_print(*state, "%s:\n", tt_repeat(*state, "x", 1024)), *state), tt_repeat(*state, "x", 1024)));
+    assert_non_null(
+        hash_of(parse_z(tt_print(*state, "%s:\n", tt_repeat(*state, "x", 1024)), *state), tt_repeat(*state, "x", 1024)));
 }
 
 static void an_id_that_is_there_twice_is_refused(void **state)

@@ -107,10 +107,25 @@ static void a_reading_that_cannot_be_is_dropped_alone(void **state)
 static void base64_is_read_strictly(void **state)
 {
     static const char *const bad[] = {
-        "Basic", "Basic ", "Basic =", "Basic ====", "Basic YXBwOnNlY3JldA", "Basic YXBwOnNlY3JldA=", "Basic YXBwOnNlY3JldA===",
-        "Basic YXBwOnNlY3JldB==", "Basic YXBwOnNlY3JldA==YQ==", "Basic YXBw OnNlY3JldA==", "Basic YXBwOnNlY3JldA==, Basic YQ==",
-        "Basic YXBwOnNlY3Jl\tdA==", "Basic \tYXBwOnNlY3JldA==", "Basic YXBwOj4_", "Basic YXBwOj4-", "Basic YXBwOj\xc3\xa4", "Basic Y",
-        "Basic YXBwOn=lY3JldA==", "Basic \"YXBwOnNlY3JldA==\"",
+        "Basic",
+        "Basic ",
+        "Basic =",
+        "Basic ====",
+        "Basic YXBwOnNlY3JldA",
+        "Basic YXBwOnNlY3JldA=",
+        "Basic YXBwOnNlY3JldA===",
+        "Basic YXBwOnNlY3JldB==",
+        "Basic YXBwOnNlY3JldA==YQ==",
+        "Basic YXBw OnNlY3JldA==",
+        "Basic YXBwOnNlY3JldA==, Basic YQ==",
+        "Basic YXBwOnNlY3Jl\tdA==",
+        "Basic \tYXBwOnNlY3JldA==",
+        "Basic YXBwOj4_",
+        "Basic YXBwOj4-",
+        "Basic YXBwOj\xc3\xa4",
+        "Basic Y",
+        "Basic YXBwOn=lY3JldA==",
+        "Basic \"YXBwOnNlY3JldA==\"",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         asked_t asked = ask(bad[i], NULL, *state);
@@ -146,8 +161,8 @@ static void sizes_have_a_limit(void **state)
 
 static void another_scheme_is_no_client_authentication(void **state)
 {
-    static const char *const other[] = {"Bearer abc", "Basics YXBwOnNlY3JldA==", "Basic\tYXBwOnNlY3JldA==", "Digest x", "", "Basi",
-                                        " Basic YXBwOnNlY3JldA=="};
+    static const char *const other[] = {"Bearer abc", "Basics YXBwOnNlY3JldA==", "Basic\tYXBwOnNlY3JldA==", "Digest x", "",
+                                        "Basi",       " Basic YXBwOnNlY3JldA=="};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
         expect_none(ask(other[i], NULL, *state));
         expect_one(ask(other[i], "client_id=app&client_secret=secret", *state), "app", "secret");
