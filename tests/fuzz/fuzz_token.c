@@ -31,7 +31,7 @@ static void check_revocation(const world_t *w, const tr_identity_t *id, tr_str_t
     tr_entry_t entry;
     gate.table = table;
     ALWAYS(tr_gate_recognize(&token, &gate, text, WORLD_NOW, w->pool) == APR_SUCCESS);
-    ALWAYS(tr_gate_entry(&entry, &id->token, 60, w->pool) == APR_SUCCESS);
+    ALWAYS(tr_gate_entry(&entry, &id->token, &(tr_keep_t){60, 0}, w->pool) == APR_SUCCESS);
     ALWAYS(entry.expires_s >= WORLD_NOW / 1000000);
     ALWAYS(tr_gate_admit(&again, &gate, text, "sub", WORLD_NOW, w->pool) == APR_SUCCESS);
     tr_table_begin_locked(table);
