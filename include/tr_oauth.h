@@ -56,6 +56,12 @@ TR_MUST_CHECK apr_status_t tr_form_decode(tr_str_t *out, tr_str_t in, apr_pool_t
  */
 bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name);
 
+/*
+ * The next cookie of that name in *field, which goes on behind it. False: no more. *out may be empty; it is a view into
+ * field.
+ */
+bool tr_cookie_next(tr_str_t *out, tr_str_t *field, tr_str_t name);
+
 /* field without any cookie of that name, in pool; NULL if nothing is left. */
 char *tr_cookie_strip(tr_str_t field, tr_str_t name, apr_pool_t *pool);
 

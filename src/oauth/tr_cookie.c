@@ -1,4 +1,4 @@
-/* tr_cookie.c: one cookie in a Cookie field, found or taken out. */
+/* tr_cookie.c: the cookies of one name in a Cookie field, found or taken out. */
 #include "tr_oauth.h"
 
 static bool is_space(char c)
@@ -51,18 +51,26 @@ static bool value_of(tr_str_t *value, tr_str_t pair, tr_str_t name)
     return tr_str_eq(key, name);
 }
 
-bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name)
+bool tr_cookie_next(tr_str_t *out, tr_str_t *field, tr_str_t name)
 {
-    const char *end = field.len > 0 ? field.data + field.len : field.data;
+    const char *end = field->len > 0 ? field->data + field->len : field->data;
+    const char *p = field->data;
+    bool found = false;
     tr_str_t value;
 
-    for (const char *p = field.data; p < end;) {
-        if (value_of(&value, next_pair(&p, end), name)) {
-            *out = value;
-            return value.len > 0;
-        }
+    while (p < end && !found) {
+        found = value_of(&value, next_pair(&p, end), name);
     }
-    return false;
+    *field = tr_str(p, (apr_size_t)(end - p));
+    if (found) {
+        *out = value;
+    }
+    return found;
+}
+
+bool tr_cookie_find(tr_str_t *out, tr_str_t field, tr_str_t name)
+{
+    return tr_cookie_next(out, &field, name) && out->len > 0;
 }
 
 char *tr_cookie_strip(tr_str_t field, tr_str_t name, apr_pool_t *pool)

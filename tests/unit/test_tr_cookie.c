@@ -123,6 +123,24 @@ static void other_cookies_keep_their_bytes(void **state)
     expect_found(left, "b", "2");
 }
 
+static void all_cookies_of_one_name_are_found_in_turn(void **state)
+{
+    tr_str_t field = tr_str_z("a=1; session=one, session=; xsession=x; session=\"two\"; session");
+    tr_str_t rest = field, value = {NULL, 0};
+    (void)state;
+    assert_true(tr_cookie_next(&value, &rest, tr_str_z("session")));
+    assert_str_is(value, "one");
+    assert_true(tr_cookie_next(&value, &rest, tr_str_z("session")));
+    assert_int_equal(value.len, 0);
+    assert_true(tr_cookie_next(&value, &rest, tr_str_z("session")));
+    assert_str_is(value, "two");
+    assert_false(tr_cookie_next(&value, &rest, tr_str_z("session")));
+    assert_false(tr_cookie_next(&value, &rest, tr_str_z("session")));
+    assert_str_is(value, "two");
+    rest = tr_str(NULL, 0);
+    assert_false(tr_cookie_next(&value, &rest, tr_str_z("session")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +150,7 @@ int main(void)
         TT_TEST(the_first_of_two_counts_even_if_it_is_empty),
         TT_TEST(quotes_around_the_value_go),
         TT_TEST(no_field_at_all_holds_no_cookie),
+        TT_TEST(all_cookies_of_one_name_are_found_in_turn),
         TT_TEST(every_cookie_of_the_name_is_taken_away),
         TT_TEST(nothing_is_left_of_a_field_that_held_no_other),
         TT_TEST(other_cookies_keep_their_bytes),
