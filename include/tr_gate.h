@@ -38,7 +38,7 @@ TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *ga
 /*
  * Is this a token that could be accepted somewhere, so that revoking it means something? Only format, algorithm,
  * issuer, key, signature and expiry count, and that its identity can be read (tr_token_read_identity). Same answers as
- * above.
+ * above; with TR_EXPIRED, the signature was good, and out has its exp.
  */
 TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t text, apr_time_t now,
                                              apr_pool_t *pool);

@@ -1,5 +1,6 @@
 /*
- * tr_logout.h: logging out without HTTP: where to go afterwards, how cookies are cleared, and the page that asks first.
+ * tr_logout.h: logging out without HTTP: what is revoked, where to go afterwards, how cookies are cleared, and the page that
+ * asks first.
  */
 #ifndef TR_LOGOUT_H
 #define TR_LOGOUT_H
@@ -7,6 +8,8 @@
 #include <apr_tables.h>
 
 #include "tr_base.h"
+#include "tr_gate.h"
+#include "tr_ledger.h"
 
 /* ---- what the configuration says: APR_SUCCESS, or APR_EINVAL and *why, static text for the administrator ---- */
 
@@ -27,8 +30,35 @@ TR_MUST_CHECK apr_status_t tr_logout_check_page(const char **why, tr_str_t text,
 
 /* ---- tokens ------------------------------------------------------------------------------------------------ */
 
-/* Add text to tokens (tr_str_t) unless it is empty or there already. False: there are TR_MAX_LOGOUT_TOKENS others. */
+/*
+ * Add text to tokens (tr_str_t) unless it is empty or there already. False: there are TR_MAX_LOGOUT_TOKENS others.
+ */
 TR_MUST_CHECK bool tr_logout_add_token(apr_array_header_t *tokens, tr_str_t text);
+
+typedef struct tr_logout_request_t {
+    const apr_array_header_t *tokens; /* tr_str_t: all that the caller showed */
+    tr_str_t refresh_token;           /* one of them, which may be opaque; empty: none */
+    tr_scope_t scope;
+    bool is_known;    /* the caller has shown who he is otherwise */
+    int64_t opaque_s; /* TokRevokeOpaque; 0: JWTs only */
+    const tr_keep_t *keep;
+    tr_circumstances_t circumstances;
+    apr_time_t now; /* from a clock that never ran ahead */
+} tr_logout_request_t;
+
+typedef struct tr_logout_result_t {
+    apr_status_t verdict; /* APR_SUCCESS: all that means something is revoked; else what failed */
+    int revoked;          /* how many of the tokens */
+    const char *detail;   /* for the log: what was said of each token, in pool */
+} tr_logout_result_t;
+
+/*
+ * Revoke every token that can be recognized, with one commit; bad and expired ones are passed over. An opaque refresh token is
+ * taken from a caller who is known, or shows a token of a trusted issuer that lives, or has been dead no longer than a refresh
+ * token lives: nobody else may fill the table. ledger NULL: nothing can be revoked.
+ */
+void tr_logout_revoke(tr_logout_result_t *out, const tr_logout_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
+                      apr_pool_t *pool);
 
 /* ---- where to go ------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 /* trh_endpoint.c: what our endpoints have in common: methods, bodies, answers. */
 #include "trh.h"
 
+#include <stdatomic.h>
+
 #include <apr_strings.h>
 #include <http_protocol.h>
 
@@ -57,6 +59,43 @@ void trh_send_answer(request_rec *r, const tr_answer_t *answer)
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", answer->challenge);
     }
     trh_send_json(r, answer->status, answer->body);
+}
+
+bool trh_is_said(_Atomic int64_t *last_s)
+{
+    int64_t now_s = apr_time_sec(apr_time_now());
+
+    return atomic_exchange(last_s, now_s) == now_s;
+}
+
+void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what)
+{
+    static _Atomic int64_t last_s;
+
+    if (verdict == TR_LEDGER_SUPERSEDED) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: this child is of before the last restart", what);
+    }
+    else if (verdict == TR_GATE_UNINFORMED) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the store has not been read for TokRevokeMaxStaleness", what);
+    }
+    else if (trh_is_said(&last_s)) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the table, its lock or the store failed again", what);
+    }
+    else if (verdict == TR_STORE_FAILED) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "TR025: %s is refused from now on, but that could not be stored and may not outlive httpd: %s", what,
+                      trh_store() != NULL ? tr_store_error(trh_store(), r->pool) : "no store");
+    }
+    else if (verdict == APR_ENOSPC) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "TR002: %s could not be revoked: the table is full of live revocations; raise TokRevokeCapacity, and "
+                      "restart httpd (with TokRevokeDatabase none: stop and start it)",
+                      what);
+    }
+    else {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, verdict, r,
+                      "TR003: %s could not be revoked: the table or its lock failed; if it stays so, stop and start httpd", what);
+    }
 }
 
 tr_circumstances_t trh_circumstances(const request_rec *r)

@@ -1,21 +1,11 @@
 /* trh_revoke.c: SetHandler tokrevoke-revoke: HTTP around tr_revoke_answer. */
 #include "trh.h"
 
-#include <stdatomic.h>
-
+#include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 
 #define ALLOW "POST, OPTIONS"
-
-/* Has this process said it in this second? Callers can ask as often as they like, and must not fill the log. */
-static bool is_said(void)
-{
-    static _Atomic int64_t last_s;
-    int64_t now_s = apr_time_sec(apr_time_now());
-
-    return atomic_exchange(&last_s, now_s) == now_s;
-}
 
 static void log_answer(request_rec *r, const tr_answer_t *answer)
 {
@@ -31,29 +21,8 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "nothing to revoke: token %s: %s", fingerprint,
                       tr_reason(answer->verdict)->word);
     }
-    else if (answer->verdict == TR_LEDGER_SUPERSEDED) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: this child is of before the last restart",
-                      fingerprint);
-    }
-    else if (is_said()) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: token %s: the table, its lock or the store failed again",
-                      fingerprint);
-    }
-    else if (answer->verdict == TR_STORE_FAILED) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "TR025: token %s is refused from now on, but that could not be stored and may not outlive httpd: %s",
-                      fingerprint, trh_store() != NULL ? tr_store_error(trh_store(), r->pool) : "no store");
-    }
-    else if (answer->verdict == APR_ENOSPC) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "TR002: token %s could not be revoked: the table is full of live revocations; raise TokRevokeCapacity, and "
-                      "restart httpd (with TokRevokeDatabase none: stop and start it)",
-                      fingerprint);
-    }
     else {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, answer->verdict, r,
-                      "TR003: token %s could not be revoked: the table or its lock failed; if it stays so, stop and start httpd",
-                      fingerprint);
+        trh_log_failure(r, answer->verdict, apr_pstrcat(r->pool, "token ", fingerprint, NULL));
     }
 }
 

@@ -7,8 +7,6 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "tr_limits.h"
-
 #define HTTP_LEN 7  /* of "http://" */
 #define HTTPS_LEN 8 /* of "https://" */
 
@@ -165,23 +163,6 @@ const char *tr_logout_target(const apr_array_header_t *targets, tr_str_t asked, 
     /* A configured one has only such characters; a path may come with others. */
     target = percent_encode(asked, is_uri_char, pool);
     return state.len > 0 ? with_state(target, state, pool) : target;
-}
-
-bool tr_logout_add_token(apr_array_header_t *tokens, tr_str_t text)
-{
-    for (int i = 0; i < tokens->nelts; i++) {
-        if (tr_str_eq(APR_ARRAY_IDX(tokens, i, tr_str_t), text)) {
-            return true;
-        }
-    }
-    if (text.len == 0) {
-        return true;
-    }
-    if (tokens->nelts >= TR_MAX_LOGOUT_TOKENS) {
-        return false;
-    }
-    APR_ARRAY_PUSH(tokens, tr_str_t) = text;
-    return true;
 }
 
 /* ---- the page ---------------------------------------------------------------------------------------------- */

@@ -1,0 +1,208 @@
+/* tr_logout_revoke.c: what logging out revokes. */
+#include <apr_strings.h>
+
+#include "tr_digest.h"
+#include "tr_limits.h"
+#include "tr_logout.h"
+#include "tr_reason.h"
+
+/* Each token's own entry, and that of its session or subject. */
+#define MAX_ENTRIES (TR_SCOPE_ENTRIES * TR_MAX_LOGOUT_TOKENS)
+
+typedef struct work_t {
+    const tr_logout_request_t *request;
+    const tr_gate_t *gate;
+    tr_logout_result_t *result;
+    tr_revocation_t list[MAX_ENTRIES];
+    int n;
+    bool is_known;       /* whoever asks may bring an opaque token */
+    apr_status_t opaque; /* what the gate said of refresh_token */
+    apr_pool_t *pool;
+} work_t;
+
+bool tr_logout_add_token(apr_array_header_t *tokens, tr_str_t text)
+{
+    for (int i = 0; i < tokens->nelts; i++) {
+        if (tr_str_eq(APR_ARRAY_IDX(tokens, i, tr_str_t), text)) {
+            return true;
+        }
+    }
+    if (text.len == 0) {
+        return true;
+    }
+    if (tokens->nelts >= TR_MAX_LOGOUT_TOKENS) {
+        return false;
+    }
+    APR_ARRAY_PUSH(tokens, tr_str_t) = text;
+    return true;
+}
+
+static void fail(work_t *work, apr_status_t rv)
+{
+    if (work->result->verdict == APR_SUCCESS) {
+        work->result->verdict = rv;
+    }
+}
+
+static void say(work_t *work, tr_str_t text, const char *word)
+{
+    const char *before = work->result->detail;
+
+    work->result->detail =
+        apr_pstrcat(work->pool, before, *before != '\0' ? ", " : "", tr_fingerprint(text, work->pool), " ", word, NULL);
+}
+
+/* Tokens of one session name it once, by the latest cut-off. */
+static void add_entry(work_t *work, const tr_entry_t *entry)
+{
+    for (int i = 0; i < work->n; i++) {
+        tr_entry_t *other = &work->list[i].entry;
+
+        if (other->kind == entry->kind && tr_str_eq(other->issuer, entry->issuer) && tr_str_eq(other->value, entry->value)) {
+            other->issued_before = entry->issued_before > other->issued_before ? entry->issued_before : other->issued_before;
+            other->expires_s = entry->expires_s > other->expires_s ? entry->expires_s : other->expires_s;
+            return;
+        }
+    }
+    memset(&work->list[work->n], 0, sizeof(work->list[work->n]));
+    work->list[work->n].entry = *entry;
+    work->list[work->n].circumstances = work->request->circumstances;
+    work->n++;
+}
+
+/* One that was revoked before shows nothing: somebody else may have it. */
+static bool is_alive(const work_t *work, const tr_token_t *token)
+{
+    tr_kind_t by;
+
+    return tr_gate_check_revoked(&by, work->gate, token, work->pool) != TR_REVOKED;
+}
+
+/*
+ * Does everything that logging this token out would leave stand already, and stored? Then a dead token does nothing more: whoever
+ * kept it must not end the sessions that came after it. Of a cut-off, no more is wanted than that it is not before the token.
+ */
+static bool is_done(const work_t *work, tr_ledger_t *ledger, const tr_token_t *token, const tr_entry_t *entries, int n)
+{
+    bool is_past = token->has_iat && token->iat_s <= (double)apr_time_sec(work->request->now);
+    bool done = ledger != NULL && !is_alive(work, token);
+
+    for (int i = 0; i < n && done; i++) {
+        tr_entry_t wanted = entries[i];
+
+        if (tr_kind_has_cut_off(wanted.kind)) {
+            wanted.issued_before = is_past ? (apr_time_t)(token->iat_s * APR_USEC_PER_SEC) : 0;
+            wanted.expires_s = 0;
+        }
+        done = tr_ledger_find(ledger, &wanted) == APR_SUCCESS;
+    }
+    return done;
+}
+
+static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_t *token)
+{
+    const tr_logout_request_t *request = work->request;
+    tr_entry_t entries[TR_SCOPE_ENTRIES];
+    int n = 0;
+    apr_status_t rv = tr_gate_scope(entries, &n, token, request->scope, request->keep, request->now, work->pool);
+
+    if (rv == APR_SUCCESS && is_done(work, ledger, token, entries, n)) {
+        return APR_SUCCESS;
+    }
+    for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
+        add_entry(work, &entries[i]);
+    }
+    return rv;
+}
+
+/* Its signature was good, and a refresh token that came with it may live until now. */
+static bool was_alive(const work_t *work, const tr_token_t *token)
+{
+    return token->exp_s + (double)work->request->opaque_s >= (double)apr_time_sec(work->request->now);
+}
+
+static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
+{
+    bool is_refresh = tr_str_eq(text, work->request->refresh_token);
+    tr_token_t *token = apr_pcalloc(work->pool, sizeof(*token));
+    apr_status_t rv = tr_gate_recognize(token, work->gate, text, work->request->now, work->pool);
+
+    if (rv == APR_SUCCESS) {
+        work->is_known = work->is_known || is_alive(work, token);
+        rv = add_token(work, ledger, token);
+    }
+    else if (rv == TR_EXPIRED) {
+        work->is_known = work->is_known || was_alive(work, token);
+    }
+    if (is_refresh) {
+        work->opaque = rv;
+    }
+    if (rv == APR_SUCCESS) {
+        work->result->revoked++;
+        say(work, text, "revoked");
+    }
+    else if (!tr_is_refusal(rv)) {
+        fail(work, rv);
+    }
+    else if (!is_refresh) {
+        say(work, text, tr_reason(rv)->word);
+    }
+}
+
+/* In force already: then who asks once more, because he was not told that it is stored, shall hear the truth. */
+static bool is_in_force(const work_t *work, tr_str_t opaque)
+{
+    tr_kind_t by;
+
+    return tr_gate_check_opaque(&by, work->gate, opaque, work->pool) == TR_REVOKED;
+}
+
+static void look_at_opaque(work_t *work)
+{
+    const tr_logout_request_t *request = work->request;
+    tr_entry_t entry;
+    tr_str_t opaque;
+    apr_status_t rv;
+
+    if (!tr_is_refusal(work->opaque)) {
+        return;
+    }
+    if (request->opaque_s <= 0 || !tr_gate_opaque_text(&opaque, request->refresh_token, work->opaque, work->pool) ||
+        !(work->is_known || is_in_force(work, opaque))) {
+        say(work, request->refresh_token, tr_reason(work->opaque)->word);
+        return;
+    }
+    rv = tr_gate_entry_opaque(&entry, opaque, apr_time_sec(request->now) + 1 + request->opaque_s, work->pool);
+    if (rv != APR_SUCCESS) {
+        fail(work, rv);
+        return;
+    }
+    add_entry(work, &entry);
+    work->result->revoked++;
+    say(work, request->refresh_token, "revoked (opaque)");
+}
+
+void tr_logout_revoke(tr_logout_result_t *out, const tr_logout_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
+                      apr_pool_t *pool)
+{
+    work_t *work = apr_pcalloc(pool, sizeof(*work));
+
+    memset(out, 0, sizeof(*out));
+    out->detail = "";
+    work->request = request;
+    work->gate = gate;
+    work->result = out;
+    work->is_known = request->is_known;
+    work->pool = pool;
+    for (int i = 0; i < request->tokens->nelts; i++) {
+        look_at(work, ledger, APR_ARRAY_IDX(request->tokens, i, tr_str_t));
+    }
+    look_at_opaque(work);
+    if (work->n > 0) {
+        apr_status_t rv = ledger != NULL ? tr_ledger_revoke_all(ledger, work->list, work->n, false, request->now) : APR_EGENERAL;
+
+        if (rv != APR_SUCCESS) {
+            fail(work, rv);
+        }
+    }
+}
