@@ -47,9 +47,10 @@ typedef struct tr_logout_request_t {
 } tr_logout_request_t;
 
 typedef struct tr_logout_result_t {
-    apr_status_t verdict; /* APR_SUCCESS: all that means something is revoked; else what failed */
-    int revoked;          /* how many of the tokens */
-    const char *detail;   /* for the log: what was said of each token, in pool */
+    apr_status_t verdict;    /* APR_SUCCESS: all that means something is revoked; else what failed */
+    int revoked;             /* how many of the tokens, where it is */
+    const char *named;       /* for the log: the fingerprints of these, in pool */
+    const char *passed_over; /* for the log: those of the others, and why */
 } tr_logout_result_t;
 
 /*

@@ -163,8 +163,10 @@ apr_time_t trh_clean_now(void);
 typedef struct trh_request_t {
     tr_str_t token;
     trh_source_t source;
-    bool stripped; /* the token was removed from the request: subrequests and redirects find it here */
-    bool in_authz; /* trh_check_authz asks the other modules */
+    bool stripped;              /* the token was removed from the request: subrequests and redirects find it here */
+    apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
+    bool has_more;              /* more than others can hold */
+    bool in_authz;              /* trh_check_authz asks the other modules */
 } trh_request_t;
 
 trh_request_t *trh_request(const request_rec *r);
@@ -176,6 +178,16 @@ typedef struct trh_found_t {
 
 /* Look through the sources in order. Returns APR_SUCCESS, TR_NO_TOKEN or TR_MULTIPLE_TOKENS. */
 TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_header_t *sources);
+
+/*
+ * Add to tokens (tr_str_t) whatever the sources hold: every cookie, field and parameter of their names, and what was taken out of
+ * this request by TokRevokeStripToken. params: of the body; NULL: none. False: these are more than TR_MAX_LOGOUT_TOKENS.
+ */
+TR_MUST_CHECK bool trh_find_all(apr_array_header_t *tokens, request_rec *r, const apr_array_header_t *sources,
+                                const tr_params_t *params);
+
+/* The decoded value of a parameter of the query. False: it is not there, twice there, empty or badly encoded. */
+bool trh_query_value(tr_str_t *out, const request_rec *r, const char *name);
 
 /* Does an Authorization field begin with the scheme Bearer (RFC 9110 11.1: case-insensitive)? */
 bool trh_has_bearer_scheme(tr_str_t value);
@@ -205,6 +217,9 @@ void trh_send_json(request_rec *r, int status, const char *body);
 /* Does the client want HTML more than JSON? "*" ranges are no wish (RFC 9110 12.5.1). */
 bool trh_wants_html(const request_rec *r);
 
+/* Does it want JSON more than HTML? One that says nothing wants neither. */
+bool trh_wants_json(const request_rec *r);
+
 /* ---- filter: answers that depend on a token in a cookie, a header of its own or the query ------------------- */
 
 void trh_register_filter(void);
@@ -217,13 +232,38 @@ int trh_cors(request_rec *r);
 /* Let a listed origin read the answer, also an error's. */
 void trh_add_cors(request_rec *r);
 
+/* Does a page of another site make the browser ask (tr_site.h)? */
+bool trh_is_foreign(const request_rec *r);
+
+/* Is its origin one that TokRevokeAllowOrigin names? "*" names none. */
+bool trh_is_listed_origin(const request_rec *r);
+
 int trh_revoke_handler(request_rec *r);
+int trh_logout_handler(request_rec *r);
+
+/*
+ * Log out in place of refusing: nobody needs a good token for that. For hooks before the handler. Returns what the hook must
+ * return; DECLINED: this is no location of logout.
+ */
+int trh_logout_instead(request_rec *r);
+
+/* The page that asks: posts to action, with what is passed back afterwards (may be empty). Returns OK. */
+int trh_send_logout_page(request_rec *r, const char *action, tr_str_t redirect, tr_str_t state);
+
+/* The page for whoever is not sent elsewhere. Returns OK. */
+int trh_send_logged_out_page(request_rec *r);
 
 /* Is this the name of one of our handlers? */
 bool trh_is_endpoint(const char *handler);
 
 /* Is this request for the handler of this name? */
 bool trh_is_for(const request_rec *r, const char *handler);
+
+/* Will it be, by SetHandler? For hooks that run before httpd has looked; SetHandler may be an expression. */
+bool trh_is_configured_for(request_rec *r, const char *handler);
+
+/* What SetHandler says; NULL: nothing. */
+const char *trh_configured_handler(request_rec *r);
 
 /*
  * The answer to a method that is none of allow: sets Allow, drops the body. Returns HTTP_NO_CONTENT for OPTIONS (to be returned
@@ -247,6 +287,15 @@ void trh_send_answer(request_rec *r, const tr_answer_t *answer);
  */
 TR_MUST_CHECK bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const tr_params_t *params,
                                            tr_answers_t answers);
+
+/*
+ * Has this process said it in this second? last_s is the message's own. Callers can ask as often as they like, and must not fill
+ * the log.
+ */
+bool trh_is_said(_Atomic int64_t *last_s);
+
+/* Log that what could not be revoked, and why: verdict is what the ledger failed with, what is like "token 0123456789abcdef". */
+void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what);
 
 /* Who asks, and from where; the reason is left empty. */
 tr_circumstances_t trh_circumstances(const request_rec *r);

@@ -50,27 +50,43 @@ static bool is_json(const char *type)
            (len > 17 && strncasecmp(type, "application/", 12) == 0 && strcasecmp(type + len - 5, "+json") == 0);
 }
 
-bool trh_wants_html(const request_rec *r)
+/* How much the client wants each; "*" ranges are no wish (RFC 9110 12.5.1). */
+static void weigh(double *html, double *json, const request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
-    double html = 0;
-    double json = 0;
     char *next;
 
+    *html = 0;
+    *json = 0;
     if (accept == NULL) {
-        return false;
+        return;
     }
     for (char *one = apr_strtok(apr_pstrdup(r->pool, accept), ",", &next); one != NULL; one = apr_strtok(NULL, ",", &next)) {
         double q = take_weight(one);
 
-        if (is_html(one) && q > html) {
-            html = q;
+        if (is_html(one) && q > *html) {
+            *html = q;
         }
-        if (is_json(one) && q > json) {
-            json = q;
+        if (is_json(one) && q > *json) {
+            *json = q;
         }
     }
+}
+
+bool trh_wants_html(const request_rec *r)
+{
+    double html, json;
+
+    weigh(&html, &json, r);
     return html > json;
+}
+
+bool trh_wants_json(const request_rec *r)
+{
+    double html, json;
+
+    weigh(&html, &json, r);
+    return json > html;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------- */

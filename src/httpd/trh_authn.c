@@ -27,6 +27,10 @@ static void remember(request_rec *r, const trh_found_t *found, bool stripped)
     request->token = found->token;
     request->source = found->source;
     request->stripped = stripped;
+    if (stripped && trh_is_configured_for(r, TRH_LOGOUT_HANDLER)) {
+        request->others = apr_array_make(r->pool, 2, sizeof(tr_str_t));
+        request->has_more = !trh_find_all(request->others, r, trh_sources(trh_dir(r)), NULL);
+    }
     ap_set_module_config(r->request_config, &tokrevoke_module, request);
 }
 
@@ -48,6 +52,13 @@ int trh_check_authn(request_rec *r)
     rv = trh_find_token(&found, r, trh_sources(dir));
     if (rv == APR_SUCCESS) {
         rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool);
+    }
+    if (rv != APR_SUCCESS) {
+        int status = trh_logout_instead(r);
+
+        if (status != DECLINED) {
+            return status;
+        }
     }
     if (rv == TR_REVOKED) {
         trh_note_presented(r, found.token, &identity);

@@ -7,6 +7,7 @@
 
 #include "tr_file.h"
 #include "tr_limits.h"
+#include "tr_logout.h"
 
 static const char *set_scope(int *out, cmd_parms *cmd, const char *scope)
 {
@@ -122,6 +123,11 @@ const char *trh_set_rotation(cmd_parms *cmd, void *dir, int on)
 
 const char *trh_set_logout_target(cmd_parms *cmd, void *dir, const char *url)
 {
+    const char *why;
+
+    if (tr_logout_check_target(&why, url) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "TokRevokeLogoutRedirect: \"%s\": %s", url, why);
+    }
     return append(&((trh_dir_t *)dir)->logout_targets, cmd, url);
 }
 
@@ -132,6 +138,11 @@ const char *trh_set_logout_scope(cmd_parms *cmd, void *dir, const char *scope)
 
 const char *trh_set_logout_cookie(cmd_parms *cmd, void *dir, const char *cookie)
 {
+    const char *why;
+
+    if (tr_logout_check_cookie(&why, cookie) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "TokRevokeLogoutCookie: \"%s\": %s", cookie, why);
+    }
     return append(&((trh_dir_t *)dir)->logout_cookies, cmd, cookie);
 }
 
@@ -193,7 +204,8 @@ const char *trh_set_logout_page(cmd_parms *cmd, void *dirv, const char *path)
     const char *why = "this is not a valid file name";
     tr_str_t text;
 
-    if (full == NULL || tr_file_read(&text, &why, full, TR_MAX_PAGE_LEN, cmd->temp_pool) != APR_SUCCESS) {
+    if (full == NULL || tr_file_read(&text, &why, full, TR_MAX_PAGE_LEN, cmd->temp_pool) != APR_SUCCESS ||
+        tr_logout_check_page(&why, text, cmd->temp_pool) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, "TokRevokeLogoutPage: %s: %s", path, why);
     }
     dir->logout_page = tr_str_dup_z(text, cmd->pool);

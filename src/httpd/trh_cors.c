@@ -4,28 +4,49 @@
  */
 #include "trh.h"
 
-#include <ap_expr.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 
+#include "tr_site.h"
+
 #define MAX_AGE_S "600"
+
+static bool is_listed(const request_rec *r, const char *origin)
+{
+    const apr_array_header_t *origins = trh_dir(r)->origins;
+
+    for (int i = 0; origin != NULL && origins != NULL && i < origins->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(origins, i, const char *), origin) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool trh_is_listed_origin(const request_rec *r)
+{
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+
+    return origin != NULL && strcmp(origin, "*") != 0 && is_listed(r, origin);
+}
+
+bool trh_is_foreign(const request_rec *r)
+{
+    return tr_site_is_foreign(apr_table_get(r->headers_in, "Sec-Fetch-Site"), apr_table_get(r->headers_in, "Origin"),
+                              ap_http_scheme(r), apr_table_get(r->headers_in, "Host"));
+}
 
 /* What to answer in Access-Control-Allow-Origin; NULL: no origin, or one that is not listed. */
 static const char *allowed_origin(const request_rec *r)
 {
-    const apr_array_header_t *origins = trh_dir(r)->origins;
     const char *origin = apr_table_get(r->headers_in, "Origin");
 
-    for (int i = 0; origin != NULL && origins != NULL && i < origins->nelts; i++) {
-        const char *listed = APR_ARRAY_IDX(origins, i, const char *);
-
-        if (strcmp(listed, "*") == 0 || strcmp(listed, origin) == 0) {
-            return listed;
-        }
+    if (trh_is_listed_origin(r)) {
+        return origin;
     }
-    return NULL;
+    return origin != NULL && is_listed(r, "*") ? "*" : NULL;
 }
 
 void trh_add_cors(request_rec *r)
@@ -39,19 +60,6 @@ void trh_add_cors(request_rec *r)
     if (allowed != NULL) {
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin", allowed);
     }
-}
-
-/* SetHandler, which is an expression, is put in force only later in the request, but can be asked now. */
-static bool is_our_endpoint(request_rec *r)
-{
-    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *handler = core->handler;
-    const char *err;
-
-    if (core->expr_handler != NULL) {
-        handler = ap_expr_str_exec(r, core->expr_handler, &err);
-    }
-    return trh_is_endpoint(handler);
 }
 
 /* A list of names that can be said back to the client, or by_default. */
@@ -86,14 +94,20 @@ static int answer_preflight(request_rec *r, bool endpoint)
 
 int trh_cors(request_rec *r)
 {
+    const char *handler;
     bool endpoint;
 
     if (trh_dir(r)->origins == NULL || r->main != NULL) {
         return DECLINED;
     }
-    endpoint = is_our_endpoint(r);
+    handler = trh_configured_handler(r);
+    endpoint = trh_is_endpoint(handler);
     if (!endpoint && !trh_is_bearer(r)) {
         return DECLINED;
+    }
+    /* Pages elsewhere log out with the cookies that they cannot see. */
+    if (endpoint && strcmp(handler, TRH_LOGOUT_HANDLER) == 0 && trh_is_listed_origin(r)) {
+        apr_table_setn(r->err_headers_out, "Access-Control-Allow-Credentials", "true");
     }
     if (r->method_number == M_OPTIONS && allowed_origin(r) != NULL &&
         apr_table_get(r->headers_in, "Access-Control-Request-Method") != NULL) {

@@ -3,7 +3,9 @@
 
 #include <stdatomic.h>
 
+#include <ap_expr.h>
 #include <apr_strings.h>
+#include <http_core.h>
 #include <http_protocol.h>
 
 #include "tr_limits.h"
@@ -24,6 +26,22 @@ bool trh_is_endpoint(const char *handler)
 bool trh_is_for(const request_rec *r, const char *handler)
 {
     return r->handler != NULL && strcmp(r->handler, handler) == 0;
+}
+
+/* SetHandler, which may be an expression, is put in force only later in the request, but can be asked now. */
+const char *trh_configured_handler(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *err;
+
+    return core->expr_handler != NULL ? ap_expr_str_exec(r, core->expr_handler, &err) : core->handler;
+}
+
+bool trh_is_configured_for(request_rec *r, const char *handler)
+{
+    const char *configured = trh_configured_handler(r);
+
+    return configured != NULL && strcmp(configured, handler) == 0;
 }
 
 int trh_refuse_method(request_rec *r, const char *allow)
@@ -76,7 +94,8 @@ void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: this child is of before the last restart", what);
     }
     else if (verdict == TR_GATE_UNINFORMED) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the store has not been read for TokRevokeMaxStaleness", what);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the store has not been read for TokRevokeMaxStaleness",
+                      what);
     }
     else if (trh_is_said(&last_s)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the table, its lock or the store failed again", what);

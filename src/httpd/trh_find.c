@@ -1,10 +1,12 @@
 /*
- * trh_find.c: the token of a request. httpd joins fields of one name with ", "; a comma is no character of a token, so
+ * trh_find.c: the token of a request, or all of them. httpd joins fields of one name with ", "; a comma is no character of a token, so
  * it gives two Authorization fields away (RFC 6750 2, RFC 9110 5.3).
  */
 #include "trh.h"
 
 #include <apr_strings.h>
+
+#include "tr_logout.h"
 
 #define BEARER_LEN 6
 
@@ -163,4 +165,128 @@ apr_status_t trh_find_token(trh_found_t *out, request_rec *r, const apr_array_he
         return TR_MULTIPLE_TOKENS;
     }
     return found ? APR_SUCCESS : TR_NO_TOKEN;
+}
+
+/* ---- all of them -------------------------------------------------------------------------------------------- */
+
+static tr_str_t trim(tr_str_t text)
+{
+    while (text.len > 0 && is_space(text.data[0])) {
+        text = tr_str(text.data + 1, text.len - 1);
+    }
+    while (text.len > 0 && is_space(text.data[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}
+
+/* Each piece of a field's value between commas; of Authorization, those of the scheme Bearer. */
+static bool add_field(apr_array_header_t *tokens, tr_str_t value, bool has_scheme)
+{
+    while (value.len > 0) {
+        const char *comma = memchr(value.data, ',', value.len);
+        tr_str_t piece = trim(tr_str(value.data, comma != NULL ? (apr_size_t)(comma - value.data) : value.len));
+        apr_size_t taken = comma != NULL ? (apr_size_t)(comma - value.data) + 1 : value.len;
+
+        value = tr_str(value.data + taken, value.len - taken);
+        if (has_scheme) {
+            piece = trh_has_bearer_scheme(piece) ? trim(tr_str(piece.data + BEARER_LEN, piece.len - BEARER_LEN)) : tr_str("", 0);
+        }
+        if (!tr_logout_add_token(tokens, piece)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_cookies(apr_array_header_t *tokens, tr_str_t field, const char *name)
+{
+    tr_str_t value;
+
+    while (tr_cookie_next(&value, &field, tr_str_z(name))) {
+        if (!tr_logout_add_token(tokens, value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_parameters(apr_array_header_t *tokens, const char *args, const char *name, apr_pool_t *pool)
+{
+    tr_str_t raw, value;
+
+    for (apr_size_t len; *args != '\0'; args += len + (args[len] == '&')) {
+        len = strcspn(args, "&");
+        if (trh_is_parameter(&raw, tr_str(args, len), name, pool) && tr_form_decode(&value, raw, pool) == APR_SUCCESS &&
+            !tr_logout_add_token(tokens, value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_source(apr_array_header_t *tokens, request_rec *r, const trh_source_t *source, const tr_params_t *params)
+{
+    tr_str_t value;
+
+    switch (source->kind) {
+    case TRH_FROM_AUTHORIZATION:
+        return add_field(tokens, tr_str_z(apr_table_get(r->headers_in, "Authorization")), true);
+    case TRH_FROM_HEADER:
+        return add_field(tokens, tr_str_z(apr_table_get(r->headers_in, source->name)), false);
+    case TRH_FROM_COOKIE:
+        return add_cookies(tokens, tr_str_z(apr_table_get(r->headers_in, "Cookie")), source->name);
+    case TRH_FROM_QUERY:
+        return r->args == NULL || add_parameters(tokens, r->args, source->name, r->pool);
+    default:
+        return params == NULL || tr_params_get(&value, params, source->name) != APR_SUCCESS || tr_logout_add_token(tokens, value);
+    }
+}
+
+/* What TokRevokeStripToken took out of this request, or of the one that it comes from. */
+static bool add_stripped(apr_array_header_t *tokens, const request_rec *r, const apr_array_header_t *sources)
+{
+    const trh_request_t *request = trh_request(r);
+    trh_found_t found;
+
+    if (find_stripped(&found, r, sources) && !tr_logout_add_token(tokens, found.token)) {
+        return false;
+    }
+    for (int i = 0; request != NULL && request->others != NULL && i < request->others->nelts; i++) {
+        if (!tr_logout_add_token(tokens, APR_ARRAY_IDX(request->others, i, tr_str_t))) {
+            return false;
+        }
+    }
+    return request == NULL || !request->has_more;
+}
+
+bool trh_find_all(apr_array_header_t *tokens, request_rec *r, const apr_array_header_t *sources, const tr_params_t *params)
+{
+    bool fits = add_stripped(tokens, r, sources);
+
+    for (int i = 0; i < sources->nelts && fits; i++) {
+        fits = add_source(tokens, r, &APR_ARRAY_IDX(sources, i, trh_source_t), params);
+    }
+    return fits;
+}
+
+bool trh_query_value(tr_str_t *out, const request_rec *r, const char *name)
+{
+    const char *args = r->args != NULL ? r->args : "";
+    bool found = false;
+    tr_str_t raw;
+
+    *out = tr_str("", 0);
+    for (apr_size_t len; *args != '\0'; args += len + (args[len] == '&')) {
+        len = strcspn(args, "&");
+        if (!trh_is_parameter(&raw, tr_str(args, len), name, r->pool)) {
+            continue;
+        }
+        if (found || tr_form_decode(out, raw, r->pool) != APR_SUCCESS) {
+            *out = tr_str("", 0);
+            return false;
+        }
+        found = true;
+    }
+    return out->len > 0;
 }

@@ -44,12 +44,22 @@ static void fail(work_t *work, apr_status_t rv)
     }
 }
 
-static void say(work_t *work, tr_str_t text, const char *word)
+static const char *add_word(const work_t *work, const char *list, tr_str_t text, const char *word)
 {
-    const char *before = work->result->detail;
+    return apr_pstrcat(work->pool, list, *list != '\0' ? ", " : "", tr_fingerprint(text, work->pool), word, NULL);
+}
 
-    work->result->detail =
-        apr_pstrcat(work->pool, before, *before != '\0' ? ", " : "", tr_fingerprint(text, work->pool), " ", word, NULL);
+static void note_revoked(work_t *work, tr_str_t text)
+{
+    work->result->revoked++;
+    work->result->named = add_word(work, work->result->named, text, "");
+}
+
+static void note_passed_over(work_t *work, tr_str_t text, apr_status_t rv)
+{
+    const char *word = apr_pstrcat(work->pool, " ", tr_reason(rv)->word, NULL);
+
+    work->result->passed_over = add_word(work, work->result->passed_over, text, word);
 }
 
 /* Tokens of one session name it once, by the latest cut-off. */
@@ -138,14 +148,13 @@ static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
         work->opaque = rv;
     }
     if (rv == APR_SUCCESS) {
-        work->result->revoked++;
-        say(work, text, "revoked");
+        note_revoked(work, text);
     }
     else if (!tr_is_refusal(rv)) {
         fail(work, rv);
     }
     else if (!is_refresh) {
-        say(work, text, tr_reason(rv)->word);
+        note_passed_over(work, text, rv);
     }
 }
 
@@ -169,7 +178,7 @@ static void look_at_opaque(work_t *work)
     }
     if (request->opaque_s <= 0 || !tr_gate_opaque_text(&opaque, request->refresh_token, work->opaque, work->pool) ||
         !(work->is_known || is_in_force(work, opaque))) {
-        say(work, request->refresh_token, tr_reason(work->opaque)->word);
+        note_passed_over(work, request->refresh_token, work->opaque);
         return;
     }
     rv = tr_gate_entry_opaque(&entry, opaque, apr_time_sec(request->now) + 1 + request->opaque_s, work->pool);
@@ -178,8 +187,7 @@ static void look_at_opaque(work_t *work)
         return;
     }
     add_entry(work, &entry);
-    work->result->revoked++;
-    say(work, request->refresh_token, "revoked (opaque)");
+    note_revoked(work, request->refresh_token);
 }
 
 void tr_logout_revoke(tr_logout_result_t *out, const tr_logout_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
@@ -188,7 +196,8 @@ void tr_logout_revoke(tr_logout_result_t *out, const tr_logout_request_t *reques
     work_t *work = apr_pcalloc(pool, sizeof(*work));
 
     memset(out, 0, sizeof(*out));
-    out->detail = "";
+    out->named = "";
+    out->passed_over = "";
     work->request = request;
     work->gate = gate;
     work->result = out;

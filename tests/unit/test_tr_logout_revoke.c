@@ -73,7 +73,7 @@ static tr_logout_result_t log_out(scene_t *s)
     tr_logout_result_t result;
     memset(&result, 0xee, sizeof result);
     tr_logout_revoke(&result, &s->request, &s->world->gate, s->ledger, s->world->pool);
-    assert_non_null(result.detail);
+    assert_true(result.named != NULL && result.passed_over != NULL && (*result.named != '\0') == (result.revoked > 0));
     return result;
 }
 
