@@ -65,6 +65,18 @@ bool tr_cookie_next(tr_str_t *out, tr_str_t *field, tr_str_t name);
 /* field without any cookie of that name, in pool; NULL if nothing is left. */
 char *tr_cookie_strip(tr_str_t field, tr_str_t name, apr_pool_t *pool);
 
+/* ---- dead tokens ------------------------------------------------------------------------------------------- */
+
+/* Is it not revoked, as far as is known? For a token that tr_gate_recognize knows. */
+bool tr_token_is_alive(const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool);
+
+/*
+ * Does everything that ending this token would leave (n entries of tr_gate_scope) stand already, and stored? Then a dead token
+ * must do nothing more: whoever kept it would end the sessions that came after it. now: as everywhere.
+ */
+bool tr_scope_is_done(const tr_gate_t *gate, tr_ledger_t *ledger, const tr_token_t *token, const tr_entry_t *entries, int n,
+                      apr_time_t now, apr_pool_t *pool);
+
 /* ---- revocation -------------------------------------------------------------------------------------------- */
 
 typedef enum tr_answers_t { TR_ANSWERS_RFC7009, TR_ANSWERS_STRICT } tr_answers_t;

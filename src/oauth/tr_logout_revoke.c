@@ -4,6 +4,7 @@
 #include "tr_digest.h"
 #include "tr_limits.h"
 #include "tr_logout.h"
+#include "tr_oauth.h"
 #include "tr_reason.h"
 
 /* Each token's own entry, and that of its session or subject. */
@@ -80,35 +81,6 @@ static void add_entry(work_t *work, const tr_entry_t *entry)
     work->n++;
 }
 
-/* One that was revoked before shows nothing: somebody else may have it. */
-static bool is_alive(const work_t *work, const tr_token_t *token)
-{
-    tr_kind_t by;
-
-    return tr_gate_check_revoked(&by, work->gate, token, work->pool) != TR_REVOKED;
-}
-
-/*
- * Does everything that logging this token out would leave stand already, and stored? Then a dead token does nothing more: whoever
- * kept it must not end the sessions that came after it. Of a cut-off, no more is wanted than that it is not before the token.
- */
-static bool is_done(const work_t *work, tr_ledger_t *ledger, const tr_token_t *token, const tr_entry_t *entries, int n)
-{
-    bool is_past = token->has_iat && token->iat_s <= (double)apr_time_sec(work->request->now);
-    bool done = ledger != NULL && !is_alive(work, token);
-
-    for (int i = 0; i < n && done; i++) {
-        tr_entry_t wanted = entries[i];
-
-        if (tr_kind_has_cut_off(wanted.kind)) {
-            wanted.issued_before = is_past ? (apr_time_t)(token->iat_s * APR_USEC_PER_SEC) : 0;
-            wanted.expires_s = 0;
-        }
-        done = tr_ledger_find(ledger, &wanted) == APR_SUCCESS;
-    }
-    return done;
-}
-
 static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_t *token)
 {
     const tr_logout_request_t *request = work->request;
@@ -116,7 +88,7 @@ static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_
     int n = 0;
     apr_status_t rv = tr_gate_scope(entries, &n, token, request->scope, request->keep, request->now, work->pool);
 
-    if (rv == APR_SUCCESS && is_done(work, ledger, token, entries, n)) {
+    if (rv == APR_SUCCESS && tr_scope_is_done(work->gate, ledger, token, entries, n, request->now, work->pool)) {
         return APR_SUCCESS;
     }
     for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
@@ -138,7 +110,7 @@ static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
     apr_status_t rv = tr_gate_recognize(token, work->gate, text, work->request->now, work->pool);
 
     if (rv == APR_SUCCESS) {
-        work->is_known = work->is_known || is_alive(work, token);
+        work->is_known = work->is_known || tr_token_is_alive(work->gate, token, work->pool);
         rv = add_token(work, ledger, token);
     }
     else if (rv == TR_EXPIRED) {

@@ -100,14 +100,17 @@ static apr_status_t revoke_entries(const tr_revoke_request_t *request, tr_str_t 
 }
 
 static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t reason, const tr_token_t *token,
-                                 tr_ledger_t *ledger, apr_pool_t *pool)
+                                 const tr_gate_t *gate, tr_ledger_t *ledger, apr_pool_t *pool)
 {
     tr_scope_t scope = tr_token_is_refresh(token) ? request->cascade : TR_SCOPE_TOKEN;
     tr_entry_t entries[TR_SCOPE_ENTRIES];
     int n;
     apr_status_t rv = tr_gate_scope(entries, &n, token, scope, request->keep, request->clean_now, pool);
 
-    return rv == APR_SUCCESS ? revoke_entries(request, reason, entries, n, ledger) : rv;
+    if (rv != APR_SUCCESS || (n > 1 && tr_scope_is_done(gate, ledger, token, entries, n, request->clean_now, pool))) {
+        return rv;
+    }
+    return revoke_entries(request, reason, entries, n, ledger);
 }
 
 static apr_status_t revoke_opaque(const tr_revoke_request_t *request, tr_str_t reason, tr_str_t text, tr_ledger_t *ledger,
@@ -141,7 +144,7 @@ static void answer_of_another(tr_answer_t *out, const tr_revoke_request_t *reque
 
 /* A token that a trusted issuer wrote. */
 static void answer_token(tr_answer_t *out, const tr_revoke_request_t *request, const tr_token_t *token, tr_str_t reason,
-                         tr_ledger_t *ledger, apr_pool_t *pool)
+                         const tr_gate_t *gate, tr_ledger_t *ledger, apr_pool_t *pool)
 {
     apr_status_t rv;
 
@@ -153,7 +156,7 @@ static void answer_token(tr_answer_t *out, const tr_revoke_request_t *request, c
         answer_bad_token(out, request, TR_TOKEN_USE, "unexpected token use", pool);
         return;
     }
-    rv = revoke_token(request, reason, token, ledger, pool);
+    rv = revoke_token(request, reason, token, gate, ledger, pool);
     if (rv != APR_SUCCESS) {
         answer_failed(out, request, rv, pool);
         return;
@@ -196,7 +199,7 @@ void tr_revoke_answer(tr_answer_t *out, const tr_revoke_request_t *request, cons
     out->fingerprint = tr_fingerprint(text, pool);
     rv = tr_gate_recognize(&token, gate, text, request->now, pool);
     if (rv == APR_SUCCESS) {
-        answer_token(out, request, &token, reason, ledger, pool);
+        answer_token(out, request, &token, reason, gate, ledger, pool);
     }
     else if (tr_is_refusal(rv)) {
         answer_other(out, request, text, rv, reason, ledger, pool);

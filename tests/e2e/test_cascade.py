@@ -58,6 +58,22 @@ def test_a_refresh_token_takes_along_what_the_location_says(site, mint, cascade)
     assert verdicts(site, later) == ["accepted"], "a later login works at once"
 
 
+def test_a_dead_refresh_token_ends_no_later_login(site, db, mint):
+    """Whoever kept it would log its user out for ever: what was issued after the first revocation stays."""
+    _, refresh = pair(mint, "eve", "s-eve", iat=int(time.time()) - 50)
+    assert site.revoke(refresh, path="/cascade/subject").status == 200
+    before = db.state()
+    time.sleep(1.1)
+    later = mint(sub="eve", iat=int(time.time()))
+    assert site.revoke(refresh, path="/cascade/subject").status == 200
+    assert db.state() == before
+    assert verdicts(site, later) == ["accepted"]
+    alone = mint(sub="eve", token_use="refresh", iat=int(time.time()) - 50, nonce=1)
+    assert site.revoke(alone, path="/cascade/none").status == 200
+    assert site.revoke(alone, path="/cascade/subject").status == 200
+    assert verdicts(site, later) == ["accepted"], "dead by the subject's cut-off already"
+
+
 def test_an_access_token_takes_nothing_along(site, mint):
     """R7009-21"""
     access, refresh = pair(mint, "ann", "s-ann")
