@@ -120,6 +120,35 @@ TR_MUST_CHECK apr_status_t tr_store_follow(tr_store_t *store, int64_t *seq, tr_s
  */
 TR_MUST_CHECK apr_status_t tr_store_clean(tr_store_t *store, int *deleted, int64_t now_s);
 
+/* Which of the stored revocations to list. */
+typedef struct tr_store_query_t {
+    int64_t before_seq;    /* only what was stored before this one; 0: from the newest */
+    int limit;             /* 1 to TR_MAX_ADMIN_ITEMS */
+    const tr_kind_t *kind; /* NULL: all kinds. TOKEN gives DIGEST and OPAQUE, too: tokens that have no jti, or none we know */
+    const tr_str_t *value; /* NULL: any. As it is stored: of a digest 64 hexadecimal digits */
+    int64_t now_s;         /* seconds since 1970: only what is needed then or later */
+} tr_store_query_t;
+
+/* One of them; strings live until the function returns. A digest is bytes. */
+typedef struct tr_store_listed_t {
+    int64_t seq;
+    tr_entry_t entry;
+    tr_circumstances_t circumstances;
+    int64_t revoked_at_s;
+} tr_store_listed_t;
+
+/* A status other than APR_SUCCESS ends the listing. */
+typedef apr_status_t (*tr_store_listed_fn)(void *baton, const tr_store_listed_t *listed);
+
+/*
+ * Hand to fn what query asks for, newest first; never what is only remembered (tr_kind_is_revocation). Any thread, one at a
+ * time: a second one waits some seconds. It may read the whole database, in small pieces, so that storing and following go
+ * on meanwhile. Returns APR_SUCCESS, fn's status, APR_EINVAL for a limit out of range or a value with a NUL, or TR_STORE_FAILED
+ * with *why in pool.
+ */
+TR_MUST_CHECK apr_status_t tr_store_list(tr_store_t *store, const tr_store_query_t *query, tr_store_listed_fn fn, void *baton,
+                                         const char **why, apr_pool_t *pool);
+
 /*
  * The process ends: try once more what could not be stored, wait, some seconds at most, for what is being stored, and let
  * nobody begin; tr_store_append fails from now on. Returns APR_SUCCESS when nothing is left.

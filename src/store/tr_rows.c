@@ -36,12 +36,27 @@ uint64_t tr_row_checksum(const tr_sql_row_t *row)
     return value[0];
 }
 
+typedef struct statement_t {
+    apr_size_t at; /* in tr_sql_t */
+    const char *label, *text;
+} statement_t;
+
+static apr_status_t prepare(tr_sql_t *sql, const statement_t *statements, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        apr_dbd_prepared_t **statement = (apr_dbd_prepared_t **)((char *)sql + statements[i].at);
+        int ret = apr_dbd_prepare(sql->driver, sql->pool, sql->handle, statements[i].text, statements[i].label, statement);
+
+        if (ret != 0) {
+            return tr_sql_fail(sql, ret, "its tables are not as expected");
+        }
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t tr_row_prepare(tr_sql_t *sql)
 {
-    static const struct {
-        apr_size_t at;
-        const char *label, *text;
-    } statements[] = {
+    static const statement_t statements[] = {
         {offsetof(tr_sql_t, insert), "tokrevoke_insert",
          "INSERT INTO tokrevoke_revocations (seq, kind, issuer, value, issued_before_us, expires_at, revoked_at, actor, "
          "client_address, reason, checksum) VALUES (%lld, %s, %s, %s, %lld, %lld, %lld, %s, %s, %s, %lld)"},
@@ -51,15 +66,7 @@ apr_status_t tr_row_prepare(tr_sql_t *sql)
          "ORDER BY seq LIMIT " APR_STRINGIFY(TR_ROWS_AT_ONCE)},
     };
 
-    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-        apr_dbd_prepared_t **statement = (apr_dbd_prepared_t **)((char *)sql + statements[i].at);
-        int ret = apr_dbd_prepare(sql->driver, sql->pool, sql->handle, statements[i].text, statements[i].label, statement);
-
-        if (ret != 0) {
-            return tr_sql_fail(sql, ret, "its tables are not as expected");
-        }
-    }
-    return APR_SUCCESS;
+    return prepare(sql, statements, sizeof(statements) / sizeof(statements[0]));
 }
 
 apr_status_t tr_row_insert(tr_sql_t *sql, tr_sql_row_t *row, const tr_circumstances_t *c, int64_t revoked_at_s)
@@ -184,4 +191,99 @@ apr_status_t tr_row_remove(tr_sql_t *sql, bool *removed, int64_t seq)
 
     *removed = n > 0;
     return ret == 0 ? APR_SUCCESS : tr_sql_fail(sql, ret, "an expired revocation could not be deleted");
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------- */
+
+#define LISTED_KINDS 8
+
+apr_status_t tr_row_prepare_list(tr_sql_t *sql)
+{
+    static const statement_t statements[] = {
+        {offsetof(tr_sql_t, step), "tokrevoke_step",
+         "SELECT min(seq) FROM (SELECT seq FROM tokrevoke_revocations WHERE seq < %lld ORDER BY seq DESC "
+         "LIMIT " APR_STRINGIFY(TR_ROWS_A_STEP) ") AS step"},
+        {offsetof(tr_sql_t, list), "tokrevoke_list",
+         "SELECT seq, kind, issuer, value, issued_before_us, expires_at, checksum, revoked_at, actor, client_address, reason "
+         "FROM tokrevoke_revocations WHERE seq >= %lld AND seq < %lld AND (expires_at IS NULL OR expires_at >= %lld) "
+         "AND kind IN (%s, %s, %s, %s, %s, %s, %s, %s) AND (%lld = 0 OR value = %s) ORDER BY seq DESC LIMIT %lld"},
+    };
+
+    return prepare(sql, statements, sizeof(statements) / sizeof(statements[0]));
+}
+
+apr_status_t tr_row_step(tr_sql_t *sql, int64_t *from, int64_t before_seq)
+{
+    apr_dbd_results_t *results = NULL;
+    apr_dbd_row_t *row = NULL;
+    int ret = apr_dbd_pvbselect(sql->driver, sql->scratch, sql->handle, &results, sql->step, 1, &before_seq);
+
+    *from = 0;
+    if (ret != 0) {
+        return tr_sql_fail(sql, ret, "revocations could not be read");
+    }
+    if (apr_dbd_get_row(sql->driver, sql->scratch, results, &row, -1) == 0) {
+        *from = tr_sql_int(sql, row, 0);
+    }
+    return APR_SUCCESS;
+}
+
+/* The names of the kinds that are meant, the last as often as there is room. */
+static void name_kinds(const char *names[LISTED_KINDS], const tr_kind_t *kind)
+{
+    int n = 0;
+
+    for (int k = 0; k < TR_KINDS; k++) {
+        bool is_meant = kind == NULL || (int)*kind == k || (*kind == TR_KIND_TOKEN && tr_kind_has_digest((tr_kind_t)k));
+
+        if (is_meant && tr_kind_is_revocation((tr_kind_t)k)) {
+            names[n++] = tr_kind_name((tr_kind_t)k);
+        }
+    }
+    for (; n < LISTED_KINDS; n++) {
+        names[n] = n > 0 ? names[n - 1] : "";
+    }
+}
+
+static bool read_listed(tr_store_listed_t *out, const tr_sql_t *sql, apr_dbd_row_t *row)
+{
+    tr_sql_row_t core;
+
+    if (!read_row(&core, sql, row)) {
+        return false;
+    }
+    out->seq = core.seq;
+    out->entry = core.entry;
+    out->revoked_at_s = tr_sql_int(sql, row, 7);
+    out->circumstances.actor = tr_str_z(keep_text(sql, row, 8));
+    out->circumstances.client_address = tr_str_z(keep_text(sql, row, 9));
+    out->circumstances.reason = tr_str_z(keep_text(sql, row, 10));
+    return true;
+}
+
+apr_status_t tr_row_list(tr_sql_t *sql, tr_store_listed_t *rows, int *n, const tr_store_query_t *query, int64_t from)
+{
+    apr_dbd_results_t *results = NULL;
+    apr_dbd_row_t *row = NULL;
+    int64_t limit = query->limit - *n, has_value = query->value != NULL;
+    const char *value = has_value ? tr_str_dup_z(*query->value, sql->scratch) : "";
+    const char *k[LISTED_KINDS];
+    int ret;
+
+    name_kinds(k, query->kind);
+    ret = apr_dbd_pvbselect(sql->driver, sql->scratch, sql->handle, &results, sql->list, 1, &from, &query->before_seq,
+                            &query->now_s, k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7], &has_value, value, &limit);
+    if (ret != 0) {
+        return tr_sql_fail(sql, ret, "revocations could not be read");
+    }
+    while (*n < query->limit && apr_dbd_get_row(sql->driver, sql->scratch, results, &row, -1) == 0) {
+        if (!read_listed(&rows[*n], sql, row)) {
+            return tr_sql_refuse(sql,
+                                 "%s is damaged: revocation number %" APR_INT64_T_FMT
+                                 " does not fit its checksum; restore the database from a backup",
+                                 sql->place->name, tr_sql_int(sql, row, 0));
+        }
+        ++*n;
+    }
+    return APR_SUCCESS;
 }

@@ -31,7 +31,8 @@ typedef struct tr_sql_t {
     tr_sql_file_t file, wal;
     int mark; /* file descriptor; -1: none */
     apr_dbd_prepared_t *insert, *remove, *after;
-    struct tr_sql_t *next; /* of those that are not to be closed */
+    apr_dbd_prepared_t *list, *step; /* tr_row_prepare_list */
+    struct tr_sql_t *next;           /* of those that are not to be closed */
 } tr_sql_t;
 
 /* A row of tokrevoke_revocations as far as it is enforced, and what guards it. */
@@ -135,6 +136,20 @@ TR_MUST_CHECK apr_status_t tr_row_insert(tr_sql_t *sql, tr_sql_row_t *row, const
  * Up to TR_ROWS_AT_ONCE rows behind seq, in order, in scratch; digests as bytes. A row that does not fit its checksum is TR_STORE_FAILED.
  */
 TR_MUST_CHECK apr_status_t tr_row_read_after(tr_sql_t *sql, tr_sql_row_t **rows, int *n, int64_t seq);
+
+/* For tr_row_list and tr_row_step. */
+TR_MUST_CHECK apr_status_t tr_row_prepare_list(tr_sql_t *sql);
+
+/* *from: where the TR_ROWS_A_STEP rows before before_seq begin; 0: there is none. */
+#define TR_ROWS_A_STEP 5000
+TR_MUST_CHECK apr_status_t tr_row_step(tr_sql_t *sql, int64_t *from, int64_t before_seq);
+
+/*
+ * What query asks for, of the rows from from on, in scratch, behind the *n that are in rows. A row that does not fit its
+ * checksum is TR_STORE_FAILED.
+ */
+TR_MUST_CHECK apr_status_t tr_row_list(tr_sql_t *sql, tr_store_listed_t *rows, int *n, const tr_store_query_t *query,
+                                       int64_t from);
 
 /* *removed: was it still there? */
 TR_MUST_CHECK apr_status_t tr_row_remove(tr_sql_t *sql, bool *removed, int64_t seq);

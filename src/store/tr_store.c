@@ -36,12 +36,13 @@ tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_glo
     store->place.path = apr_pstrdup(pool, place->path);
     store->place.name = apr_pstrdup(pool, place->name);
     store->memory = memory != NULL ? memory : &store->own_memory;
-    store->written.id = store->read.id = apr_pstrdup(pool, id);
-    store->written.memory = store->read.memory = store->memory;
+    store->written.id = store->read.id = store->listed.id = apr_pstrdup(pool, id);
+    store->written.memory = store->read.memory = store->listed.memory = store->memory;
     store->lock = lock;
     store->tail = &store->queue;
     store->left_tail = &store->left;
     apr_thread_mutex_create(&store->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    apr_thread_mutex_create(&store->list_mutex, APR_THREAD_MUTEX_TIMED, pool);
     apr_thread_cond_create(&store->idle, pool);
     apr_thread_cond_create(&store->work, pool);
     apr_pool_create_unmanaged_ex(&store->batch_pool, NULL, NULL);

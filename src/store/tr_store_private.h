@@ -85,6 +85,10 @@ struct tr_store_t {
     int64_t data_version; /* 0: not asked yet */
     int64_t clean_seq;    /* rows up to here have been looked at in this round */
     char read_error[512];
+
+    apr_thread_mutex_t *list_mutex; /* guards what follows */
+    tr_sql_t *lister;               /* a server's is closed after each use */
+    tr_sql_known_t listed;
 };
 
 /* Between the writers of all processes of this httpd. Waits some seconds, then TR_STORE_FAILED. */

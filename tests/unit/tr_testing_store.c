@@ -167,6 +167,7 @@ static apr_status_t close_store(void *data)
         apr_thread_join(&ended, store->thread);
     tr_sql_close(store->writer);
     tr_sql_close(store->reader);
+    tr_sql_close(store->lister);
     for (left_t *left = store->left, *next; left; left = next) {
         next = left->next;
         free(left);
@@ -192,6 +193,16 @@ tr_store_t *tt_store(tt_db_t *db)
 void tt_close_store(tt_db_t *db, tr_store_t *store)
 {
     apr_pool_cleanup_run(db->pool, store, close_store);
+}
+
+void tt_hold_list(tr_store_t *store)
+{
+    must(apr_thread_mutex_lock(store->list_mutex) == APR_SUCCESS, "apr_thread_mutex_lock");
+}
+
+void tt_release_list(tr_store_t *store)
+{
+    must(apr_thread_mutex_unlock(store->list_mutex) == APR_SUCCESS, "apr_thread_mutex_unlock");
 }
 
 typedef struct dbd_t {

@@ -58,6 +58,10 @@ tr_store_t *tt_store(tt_db_t *db);
 tr_store_t *tt_store_locked(tt_db_t *db, apr_global_mutex_t *lock);
 void tt_close_store(tt_db_t *db, tr_store_t *store);
 
+/* As if a list were being read. */
+void tt_hold_list(tr_store_t *store);
+void tt_release_list(tr_store_t *store);
+
 /* Statements, as another program would. */
 void tt_do(tt_db_t *db, const char *statements);
 
