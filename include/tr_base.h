@@ -12,6 +12,8 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
+#define TR_VERSION "0.1.0" /* of the module; nothing else looks at it */
+
 #define TR_MUST_CHECK __attribute__((warn_unused_result))
 #define TR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
@@ -49,6 +51,11 @@ bool tr_str_eq_nocase(tr_str_t a, tr_str_t b);
 
 /* Does s hold a control character: U+0000 to U+001F, U+007F, or U+0080 to U+009F written in UTF-8? */
 bool tr_str_has_control(tr_str_t s);
+
+/* How many bytes the well-formed UTF-8 character at the beginning of s takes (RFC 3629 4); 0: it is none, or s is empty. */
+apr_size_t tr_utf8_len(tr_str_t s);
+
+bool tr_str_is_utf8(tr_str_t s);
 
 /* A NUL-terminated copy of s in pool. */
 char *tr_str_dup_z(tr_str_t s, apr_pool_t *pool);

@@ -83,6 +83,13 @@ TR_MUST_CHECK apr_status_t tr_gate_entry(tr_entry_t *out, const tr_token_t *toke
 void tr_gate_entry_before(tr_entry_t *out, tr_kind_t kind, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t value,
                           apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now);
 
+/*
+ * The entry that revokes the token with this jti, which nobody here has seen. exp_s: when it expires, in seconds since 1970;
+ * NULL: as late as a token of this issuer can that was issued by now.
+ */
+void tr_gate_entry_jti(tr_entry_t *out, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t jti, const int64_t *exp_s,
+                       const tr_keep_t *keep, apr_time_t now);
+
 /* The entry that revokes an opaque token, named as tr_gate_opaque_text does. Returns APR_SUCCESS, or a failure of the digest. */
 TR_MUST_CHECK apr_status_t tr_gate_entry_opaque(tr_entry_t *out, tr_str_t text, int64_t expires_s, apr_pool_t *pool);
 

@@ -1,7 +1,7 @@
 /*
  * tr_json.h: strict reading of JSON (RFC 8259), hiding the library that does it.
  *
- * A document is one object in valid UTF-8, with no duplicate members at any level, no U+0000, and at most
+ * A document is one object (for tr_json_parse_any also one array) in valid UTF-8, with no duplicate members at any level, no U+0000, and at most
  * TR_MAX_JSON_DEPTH levels. A number that no 64-bit integer or double can hold reads as null (it is no number to us),
  * and an integer beyond 64 bits as the nearest double, so that a claim that nobody asks for is no reason to refuse a
  * token.
@@ -28,6 +28,12 @@ TR_MUST_CHECK apr_status_t tr_json_parse(const tr_json_t **out, tr_str_t text, a
 
 /* The same, and on TR_MALFORMED *why (may be NULL) says what is wrong, for an administrator. */
 TR_MUST_CHECK apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool);
+
+/*
+ * The same for a document that is one object or one array, of at most max_values values in all. *why must not be NULL.
+ */
+TR_MUST_CHECK apr_status_t tr_json_parse_any(const tr_json_t **out, const char **why, tr_str_t text, apr_size_t max_values,
+                                             apr_pool_t *pool);
 
 tr_json_type_t tr_json_type(const tr_json_t *value);
 

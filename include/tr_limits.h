@@ -17,6 +17,7 @@
 #define TR_MAX_PARAMS 64              /* parameters in a request body */
 #define TR_MAX_REASON_LEN 1024        /* bytes of the reason that a caller of the revocation endpoint gives */
 #define TR_MAX_ADMIN_ITEMS 1000       /* revocations of one call, and of one transaction */
+#define TR_MAX_LISTED 1001            /* revocations read from the store for one page, one more than it shows */
 #define TR_MAX_ADMIN_BODY_LEN 4194304 /* bytes of the body that brings them */
 #define TR_MAX_CLIENTS_LEN 1048576    /* bytes of the file of TokRevokeClients */
 #define TR_MAX_CLIENT_SECRET_LEN 511  /* bytes of a client's secret: crypt() takes no more, and hashing long ones would be slow */

@@ -42,6 +42,9 @@ TR_MUST_CHECK apr_status_t tr_params_from_body(tr_params_t **out, const char **w
  */
 TR_MUST_CHECK apr_status_t tr_params_get(tr_str_t *out, const tr_params_t *params, const char *name);
 
+/* A name that is none of names, which end with NULL; NULL: there is no such. NUL-terminated. */
+const char *tr_params_unknown(const tr_params_t *params, const char *const *names, apr_pool_t *pool);
+
 /*
  * Percent-decode in (plus = space) into pool. Returns APR_SUCCESS, or APR_EINVAL for a broken escape or a NUL.
  */

@@ -123,7 +123,7 @@ TR_MUST_CHECK apr_status_t tr_store_clean(tr_store_t *store, int *deleted, int64
 /* Which of the stored revocations to list. */
 typedef struct tr_store_query_t {
     int64_t before_seq;    /* only what was stored before this one; 0: from the newest */
-    int limit;             /* 1 to TR_MAX_ADMIN_ITEMS */
+    int limit;             /* 1 to TR_MAX_LISTED */
     const tr_kind_t *kind; /* NULL: all kinds. TOKEN gives DIGEST and OPAQUE, too: tokens that have no jti, or none we know */
     const tr_str_t *value; /* NULL: any. As it is stored: of a digest 64 hexadecimal digits */
     int64_t now_s;         /* seconds since 1970: only what is needed then or later */
@@ -154,6 +154,9 @@ TR_MUST_CHECK apr_status_t tr_store_list(tr_store_t *store, const tr_store_query
  * nobody begin; tr_store_append fails from now on. Returns APR_SUCCESS when nothing is left.
  */
 TR_MUST_CHECK apr_status_t tr_store_stop(tr_store_t *store);
+
+/* For people: what TokRevokeDatabase says, without a password. */
+const char *tr_store_name(const tr_store_t *store);
 
 /* Why storing failed last, in pool; why following or cleaning does, in the thread that does it. For logs. */
 const char *tr_store_error(tr_store_t *store, apr_pool_t *pool);

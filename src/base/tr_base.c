@@ -35,6 +35,49 @@ bool tr_str_has_control(tr_str_t s)
     return false;
 }
 
+static bool is_continued(const unsigned char *p, apr_size_t len)
+{
+    for (apr_size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
+apr_size_t tr_utf8_len(tr_str_t s)
+{
+    const unsigned char *p = (const unsigned char *)s.data;
+    apr_size_t len;
+
+    if (s.len == 0) {
+        return 0;
+    }
+    len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (len == 0 || len > s.len || !is_continued(p, len)) {
+        return 0;
+    }
+    /* Written longer than need be, surrogates, beyond U+10FFFF. */
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f)) {
+        return 0;
+    }
+    return len;
+}
+
+bool tr_str_is_utf8(tr_str_t s)
+{
+    while (s.len > 0) {
+        apr_size_t len = tr_utf8_len(s);
+
+        if (len == 0) {
+            return false;
+        }
+        s = tr_str(s.data + len, s.len - len);
+    }
+    return true;
+}
+
 char *tr_str_dup_z(tr_str_t s, apr_pool_t *pool)
 {
     char *z = apr_palloc(pool, s.len + 1);

@@ -43,26 +43,34 @@ static const char *skip_string(const char *p, const char *end)
     return p < end ? p + 1 : end;
 }
 
-/* Before jansson's recursion sees the text; unbalanced brackets are its business. */
-static bool depth_is_sane(tr_str_t text)
+/* Before jansson sees the text; unbalanced brackets are its business. */
+typedef struct shape_t {
+    int depth;
+    apr_size_t values; /* at most so many */
+} shape_t;
+
+/* Ends where the text is deeper than is sane. */
+static shape_t shape_of(tr_str_t text)
 {
     const char *end = text.data + text.len;
+    shape_t shape = {0, 1};
     int depth = 0;
 
-    for (const char *p = text.data; p < end;) {
+    for (const char *p = text.data; p < end && shape.depth <= TR_MAX_JSON_DEPTH;) {
         if (*p == '"') {
             p = skip_string(p, end);
             continue;
         }
-        if ((*p == '{' || *p == '[') && ++depth > TR_MAX_JSON_DEPTH) {
-            return false;
+        if (*p == '{' || *p == '[') {
+            depth++;
+            shape.values++;
         }
-        if (*p == '}' || *p == ']') {
-            depth--;
-        }
+        depth -= *p == '}' || *p == ']';
+        shape.values += *p == ',';
+        shape.depth = depth > shape.depth ? depth : shape.depth;
         p++;
     }
-    return true;
+    return shape;
 }
 
 static bool is_digit(char c)
@@ -169,8 +177,10 @@ static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 }
 
 /* What is wrong with text before the library looks at it: NULL for nothing. */
-static const char *text_fault(tr_str_t text)
+static const char *text_fault(tr_str_t text, apr_size_t max_values)
 {
+    shape_t shape;
+
     if (text.len == 0) {
         return "it is empty";
     }
@@ -178,33 +188,54 @@ static const char *text_fault(tr_str_t text)
     if (memchr(text.data, '\0', text.len) != NULL) {
         return "it holds a NUL";
     }
-    return depth_is_sane(text) ? NULL : "it is nested deeper than 32 levels";
+    shape = shape_of(text);
+    if (shape.depth > TR_MAX_JSON_DEPTH) {
+        return "it is nested deeper than 32 levels";
+    }
+    return shape.values > max_values ? "it holds too many values" : NULL;
+}
+
+static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
+{
+    json_error_t error;
+
+    *why = text_fault(text, max_values);
+    if (*why != NULL) {
+        return TR_MALFORMED;
+    }
+    *out = load(text, &error, pool);
+    if (*out == NULL) {
+        *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
+        return TR_MALFORMED;
+    }
+    apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+apr_status_t tr_json_parse_any(const tr_json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
+{
+    json_t *document;
+    apr_status_t rv = parse(&document, why, text, max_values, pool);
+
+    if (rv == APR_SUCCESS) {
+        *out = out_of(document);
+    }
+    return rv;
 }
 
 apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
 {
-    const char *fault = text_fault(text);
-    json_error_t error;
+    const char *unasked;
     json_t *document;
+    apr_status_t rv;
 
-    if (fault != NULL) {
-        if (why != NULL) {
-            *why = fault;
-        }
-        return TR_MALFORMED;
+    why = why != NULL ? why : &unasked;
+    rv = parse(&document, why, text, APR_SIZE_MAX, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    document = load(text, &error, pool);
-    if (document == NULL) {
-        if (why != NULL) {
-            *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
-        }
-        return TR_MALFORMED;
-    }
-    apr_pool_cleanup_register(pool, document, release, apr_pool_cleanup_null);
     if (!json_is_object(document)) {
-        if (why != NULL) {
-            *why = "it is not a JSON object";
-        }
+        *why = "it is not a JSON object";
         return TR_MALFORMED;
     }
     *out = out_of(document);

@@ -58,18 +58,36 @@ apr_status_t tr_gate_entry_opaque(tr_entry_t *out, tr_str_t text, int64_t expire
     return set_digest(out, TR_KIND_OPAQUE, text, pool);
 }
 
-/* No access token that was issued by then is accepted for longer than the longest lifetime. */
-void tr_gate_entry_before(tr_entry_t *out, tr_kind_t kind, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t value,
-                          apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now)
+/*
+ * When everything that was issued by then can be forgotten: no access token is accepted for longer than the longest lifetime;
+ * refresh tokens may be.
+ */
+static int64_t end_of_all(const tr_issuer_t *issuer, apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now)
 {
     int64_t lifetime_s = issuer->max_lifetime_s == TR_UNLIMITED ? TR_FOREVER : issuer->max_lifetime_s;
     int64_t end_s = add(add(apr_time_sec(issued_before) + 1, lifetime_s), keep->after_s);
 
+    return keep->refresh_s > 0 ? later(end_s, add(add(apr_time_sec(now) + 1, keep->refresh_s), keep->after_s)) : end_s;
+}
+
+void tr_gate_entry_before(tr_entry_t *out, tr_kind_t kind, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t value,
+                          apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now)
+{
     out->kind = kind;
     out->issuer = iss;
     out->value = kind == TR_KIND_ISSUER ? tr_str("", 0) : value;
     out->issued_before = issued_before;
-    out->expires_s = keep->refresh_s > 0 ? later(end_s, add(add(apr_time_sec(now) + 1, keep->refresh_s), keep->after_s)) : end_s;
+    out->expires_s = end_of_all(issuer, issued_before, keep, now);
+}
+
+void tr_gate_entry_jti(tr_entry_t *out, const tr_issuer_t *issuer, tr_str_t iss, tr_str_t jti, const int64_t *exp_s,
+                       const tr_keep_t *keep, apr_time_t now)
+{
+    out->kind = TR_KIND_TOKEN;
+    out->issuer = iss;
+    out->value = jti;
+    out->issued_before = 0;
+    out->expires_s = exp_s != NULL ? add(*exp_s, keep->after_s) : end_of_all(issuer, now, keep, now);
 }
 
 apr_status_t tr_gate_scope(tr_entry_t out[TR_SCOPE_ENTRIES], int *n, const tr_token_t *token, tr_scope_t scope,

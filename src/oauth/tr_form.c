@@ -186,3 +186,19 @@ apr_status_t tr_params_from_body(tr_params_t **out, const char **why, tr_body_ty
         return APR_EINVAL;
     }
 }
+
+const char *tr_params_unknown(const tr_params_t *params, const char *const *names, apr_pool_t *pool)
+{
+    for (apr_hash_index_t *i = apr_hash_first(pool, params->value); i != NULL; i = apr_hash_next(i)) {
+        const char *name = apr_hash_this_key(i);
+        const char *const *known = names;
+
+        while (*known != NULL && strcmp(*known, name) != 0) {
+            known++;
+        }
+        if (*known == NULL) {
+            return name;
+        }
+    }
+    return NULL;
+}

@@ -3,42 +3,19 @@
 
 /* ---- copies ------------------------------------------------------------------------------------------------ */
 
-/* How many bytes a well-formed UTF-8 character at p takes (RFC 3629 4); 0: it is none, or a control character. */
-static apr_size_t character_len(const unsigned char *p, apr_size_t left)
-{
-    apr_size_t len = p[0] < 0x80                   ? 1
-                     : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                     : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                     : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                   : 0;
-
-    if (len == 0 || len > left || p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && left > 1 && p[1] < 0xa0)) {
-        return 0;
-    }
-    for (apr_size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f)) {
-        return 0;
-    }
-    return len;
-}
-
 /* What people write may be anything; a database takes UTF-8 only. Nothing depends on it, so "?" will do. */
 static tr_str_t clean_text(tr_str_t text, apr_pool_t *pool)
 {
     char *copy = tr_str_dup_z(text, pool);
 
     for (apr_size_t i = 0; i < text.len;) {
-        apr_size_t len = character_len((const unsigned char *)copy + i, text.len - i);
+        apr_size_t len = tr_utf8_len(tr_str(copy + i, text.len - i));
 
-        if (len == 0) {
+        if (len == 0 || tr_str_has_control(tr_str(copy + i, len))) {
             copy[i] = '?';
+            len = 1;
         }
-        i += len > 0 ? len : 1;
+        i += len;
     }
     return tr_str(copy, text.len);
 }

@@ -95,7 +95,7 @@ static bool is_fit(const tr_store_query_t *query)
 {
     const tr_str_t *value = query->value;
 
-    return query->limit >= 1 && query->limit <= TR_MAX_ADMIN_ITEMS &&
+    return query->limit >= 1 && query->limit <= TR_MAX_LISTED &&
            (value == NULL || value->len == 0 || memchr(value->data, '\0', value->len) == NULL);
 }
 

@@ -68,6 +68,11 @@ const char *tr_store_error(tr_store_t *store, apr_pool_t *pool)
     return copy;
 }
 
+const char *tr_store_name(const tr_store_t *store)
+{
+    return store->place.name;
+}
+
 const char *tr_store_follow_error(const tr_store_t *store)
 {
     return store->read_error[0] != '\0' ? store->read_error : "the child that reads it for all does not answer";

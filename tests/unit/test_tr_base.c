@@ -62,13 +62,53 @@ static void a_copy_ends_with_a_nul(void **state)
     assert_string_equal(tr_str_dup_z(tr_str(NULL, 0), *state), "");
 }
 
+static void utf_8_is_told_from_other_bytes(void **state)
+{
+    static const char *const good[] = {"",
+                                       "a",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "a\xc3\xa4z\xf0\x9d\x84\x9e",
+                                       "\x01\x7f"};
+    static const char *const bad[] = {"\x80",
+                                      "\xbf",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2"
+                                      "a",
+                                      "\xe0\x9f\xbf",
+                                      "\xe2\x82",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "good\xfe",
+                                      "\xc3\xa4\xc3",
+                                      "\xe2\x28\xa1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(tr_str_is_utf8(tr_str_z(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(tr_str_is_utf8(tr_str_z(bad[i])));
+    assert_true(tr_str_is_utf8(tr_str("a\0b", 3)));
+    assert_int_equal(tr_utf8_len(tr_str("", 0)), 0);
+    assert_int_equal(tr_utf8_len(tr_str_z("\xe2\x82\xac!")), 3);
+    assert_int_equal(tr_utf8_len(tr_str("\xe2\x82\xac", 2)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TT_TEST(views_are_equal_byte_for_byte),
-        TT_TEST(only_ascii_letters_fold),
-        TT_TEST(every_control_character_is_seen),
-        TT_TEST(a_copy_ends_with_a_nul),
+        TT_TEST(views_are_equal_byte_for_byte),  TT_TEST(only_ascii_letters_fold), TT_TEST(every_control_character_is_seen),
+        TT_TEST(utf_8_is_told_from_other_bytes), TT_TEST(a_copy_ends_with_a_nul),
     };
     return TT_RUN(tests);
 }

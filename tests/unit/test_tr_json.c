@@ -436,9 +436,62 @@ static void quoting_makes_json_of_any_bytes(void **state)
     json_decref(value);
 }
 
+static apr_status_t parse_any(const tr_json_t **out, const char **why, const char *text, apr_size_t most, apr_pool_t *pool)
+{
+    *out = NULL;
+    *why = NULL;
+    return tr_json_parse_any(out, why, tr_str_z(text), most, pool);
+}
+
+static void an_array_is_read_where_it_may_be_one(void **state)
+{
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "1",
+                                      "null",
+                                      "\"a\"",
+                                      "[1",
+                                      "[1,]",
+                                      "[1][2]",
+                                      "[1] 2",
+                                      "{\"a\":1}[]",
+                                      "[{\"a\":1,\"a\":2}]",
+                                      "[\"\\u0000\"]",
+                                      "[\"\xff\"]",
+                                      "[01]",
+                                      "[NaN]"};
+    const tr_json_t *json;
+    const char *why;
+    assert_int_equal(parse_any(&json, &why, "[{\"a\":1},[2],\"x\",1e999]", 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_json_type(json), TR_JSON_ARRAY);
+    assert_int_equal(tr_json_len(json), 4);
+    assert_int_equal(tr_json_type(tr_json_at(json, 3)), TR_JSON_NULL);
+    assert_int_equal(parse_any(&json, &why, " {\"a\":1} ", 100, *state), APR_SUCCESS);
+    assert_int_equal(tr_json_type(json), TR_JSON_OBJECT);
+    assert_int_equal(parse_any(&json, &why, "[]", 2, *state), APR_SUCCESS);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse_any(&json, &why, bad[i], 100, *state), TR_MALFORMED);
+        assert_non_null(why);
+    }
+}
+
+static void values_are_counted_before_they_cost_anything(void **state)
+{
+    const tr_json_t *json;
+    const char *why;
+    assert_int_equal(parse_any(&json, &why, "[1,2,3]", 4, *state), APR_SUCCESS);
+    assert_int_equal(parse_any(&json, &why, "[1,2,3]", 3, *state), TR_MALFORMED);
+    assert_string_equal(why, "it holds too many values");
+    assert_int_equal(parse_any(&json, &why, "[\"1,2,[{\",\"\\\",,,\"]", 3, *state), APR_SUCCESS);
+    assert_int_equal(parse_any(&json, &why, "[[],{},[]]", 7, *state), APR_SUCCESS);
+    assert_int_equal(parse_any(&json, &why, "[[],{},[]]", 6, *state), TR_MALFORMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TT_TEST(an_array_is_read_where_it_may_be_one),
+        TT_TEST(values_are_counted_before_they_cost_anything),
         TT_TEST(only_an_object_is_a_document),
         TT_TEST(nothing_may_follow_a_nul),
         TT_TEST(digits_that_make_no_number_are_read_once),

@@ -17,7 +17,7 @@ static const char digest[32] = "0123456789abcdefghijklmnopqrstu";
 typedef struct list_t {
     apr_pool_t *pool;
     int n;
-    tr_store_listed_t got[TR_MAX_ADMIN_ITEMS];
+    tr_store_listed_t got[TR_MAX_LISTED];
     int stop_at; /* 0: never */
     const char *why;
 } list_t;
@@ -198,10 +198,10 @@ static void limits_are_kept(void **state)
     tt_fill(db, "t", 1500, TR_FOREVER);
     assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = 0}, *state), APR_EINVAL);
     assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = -1}, *state), APR_EINVAL);
-    assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = TR_MAX_ADMIN_ITEMS + 1}, *state), APR_EINVAL);
-    assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = TR_MAX_ADMIN_ITEMS}, *state), APR_SUCCESS);
-    assert_int_equal(list.n, TR_MAX_ADMIN_ITEMS);
-    assert_true(list.got[999].seq == 501);
+    assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = TR_MAX_LISTED + 1}, *state), APR_EINVAL);
+    assert_int_equal(ask(&list, store, (tr_store_query_t){.limit = TR_MAX_LISTED}, *state), APR_SUCCESS);
+    assert_int_equal(list.n, TR_MAX_LISTED);
+    assert_true(list.got[1000].seq == 500);
 }
 
 static void what_is_rare_is_found_far_back(void **state)
