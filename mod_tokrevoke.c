@@ -77,6 +77,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_logout_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     trh_register_filter();
 }
 

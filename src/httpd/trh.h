@@ -214,6 +214,9 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
 /* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
 void trh_send_json(request_rec *r, int status, const char *body);
 
+/* The same for another media type. type is not copied. */
+void trh_send_text(request_rec *r, int status, const char *type, const char *body);
+
 /* Does the client want HTML more than JSON? "*" ranges are no wish (RFC 9110 12.5.1). */
 bool trh_wants_html(const request_rec *r);
 
@@ -239,6 +242,7 @@ bool trh_is_foreign(const request_rec *r);
 bool trh_is_listed_origin(const request_rec *r);
 
 int trh_revoke_handler(request_rec *r);
+int trh_admin_handler(request_rec *r);
 int trh_logout_handler(request_rec *r);
 
 /*

@@ -91,13 +91,18 @@ bool trh_wants_json(const request_rec *r)
 
 /* ---- writing ----------------------------------------------------------------------------------------------- */
 
-void trh_send_json(request_rec *r, int status, const char *body)
+void trh_send_text(request_rec *r, int status, const char *type, const char *body)
 {
     r->status = status;
     r->status_line = ap_get_status_line(status);
-    ap_set_content_type(r, "application/json");
+    ap_set_content_type(r, type);
     ap_set_content_length(r, (apr_off_t)strlen(body));
     ap_rputs(body, r);
+}
+
+void trh_send_json(request_rec *r, int status, const char *body)
+{
+    trh_send_text(r, status, "application/json", body);
 }
 
 /* RFC 6750 3: realm once, the error only where there is one. */

@@ -7,12 +7,47 @@
 
 #define READ_LEN 8192
 
-/* Add a brigade's data to buf. OK, or the status to answer; *done when the body has ended. */
-static int take(char *buf, apr_size_t *len, bool *done, apr_bucket_brigade *bb, apr_size_t max_len)
+/* What has been read. It grows with what comes: a length that is only announced costs nothing. */
+typedef struct body_t {
+    char *data;
+    apr_size_t len, room, max_len;
+    apr_pool_t *pool;
+} body_t;
+
+/* OK, or the status to answer. */
+static int add(body_t *body, const char *data, apr_size_t n)
+{
+    if (n > body->max_len - body->len) {
+        return HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+    if (n > body->room - body->len) {
+        apr_size_t room = body->room > 0 ? body->room : READ_LEN;
+        char *larger;
+
+        while (room < body->len + n) {
+            room *= 2;
+        }
+        larger = apr_palloc(body->pool, room);
+        if (body->len > 0) {
+            memcpy(larger, body->data, body->len);
+        }
+        body->data = larger;
+        body->room = room;
+    }
+    if (n > 0) {
+        memcpy(body->data + body->len, data, n);
+        body->len += n;
+    }
+    return OK;
+}
+
+/* Add a brigade's data to body. OK, or the status to answer; *done when the body has ended. */
+static int take(body_t *body, bool *done, apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t n;
+        int status;
 
         if (APR_BUCKET_IS_EOS(b)) {
             *done = true;
@@ -24,11 +59,10 @@ static int take(char *buf, apr_size_t *len, bool *done, apr_bucket_brigade *bb, 
         if (apr_bucket_read(b, &data, &n, APR_BLOCK_READ) != APR_SUCCESS) {
             return HTTP_BAD_REQUEST;
         }
-        if (n > max_len - *len) {
-            return HTTP_REQUEST_ENTITY_TOO_LARGE;
+        status = add(body, data, n);
+        if (status != OK) {
+            return status;
         }
-        memcpy(buf + *len, data, n);
-        *len += n;
     }
     return OK;
 }
@@ -42,7 +76,7 @@ static bool is_announced_larger(const request_rec *r, apr_size_t max_len)
     return text != NULL && ap_parse_strict_length(&len, text) && len > (apr_off_t)max_len;
 }
 
-static int read_all(char *buf, apr_size_t *len, request_rec *r, apr_size_t max_len)
+static int read_all(body_t *body, request_rec *r)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     bool done = false;
@@ -55,7 +89,7 @@ static int read_all(char *buf, apr_size_t *len, request_rec *r, apr_size_t max_l
             status = ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
         }
         else {
-            status = take(buf, len, &done, bb, max_len);
+            status = take(body, &done, bb);
         }
         apr_brigade_cleanup(bb);
     }
@@ -64,8 +98,7 @@ static int read_all(char *buf, apr_size_t *len, request_rec *r, apr_size_t max_l
 
 int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
 {
-    char *buf;
-    apr_size_t len = 0;
+    body_t body = {.data = "", .max_len = max_len, .pool = r->pool};
     int status;
 
     *out = tr_str("", 0);
@@ -73,12 +106,11 @@ int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
         r->connection->keepalive = AP_CONN_CLOSE;
         return HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
-    buf = apr_palloc(r->pool, max_len);
-    status = read_all(buf, &len, r, max_len);
+    status = read_all(&body, r);
     if (status != OK) {
         r->connection->keepalive = AP_CONN_CLOSE;
         return status;
     }
-    *out = tr_str(buf, len);
+    *out = tr_str(body.data, body.len);
     return OK;
 }

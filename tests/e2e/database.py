@@ -11,7 +11,7 @@ import struct
 import time
 import urllib.parse
 
-KINDS = ("token", "session", "subject", "client", "issuer", "digest")
+KINDS = ("token", "session", "subject", "client", "issuer", "digest", "opaque", "family", "member", "logout")
 COLUMNS = ("seq", "kind", "issuer", "value", "issued_before_us", "expires_at", "revoked_at", "actor", "client_address", "reason",
            "checksum")
 FOREVER = 0x7FFFFFFFFFFFFFFF
@@ -119,17 +119,19 @@ class Database:
         return True
 
     def insert(self, *entries):
-        """As docs/DATABASE.md tells another program to do it. entries: (kind, issuer, value, expires_at)."""
+        """As docs/DATABASE.md tells another program to do it. entries: (kind, issuer, value, expires_at[, issued_before_us])."""
         with self.connection("rw") as c:
             c.execute("BEGIN IMMEDIATE")
             ((seq, count, total),) = c.execute("SELECT last_seq, row_count, row_sum FROM tokrevoke_state").fetchall()
-            for kind, issuer, value, expires_at in entries:
+            for kind, issuer, value, expires_at, *cut_off in entries:
                 seq += 1
                 count += 1
-                own = checksum(seq, kind, issuer, value, 0, expires_at)
+                before = cut_off[0] if cut_off else 0
+                own = checksum(seq, kind, issuer, value, before, expires_at)
                 total += own
-                c.execute(f"INSERT INTO tokrevoke_revocations ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
-                          (seq, kind, issuer, value, expires_at, int(time.time()), "tests", "", "by another program", own))
+                c.execute(f"INSERT INTO tokrevoke_revocations ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                          (seq, kind, issuer, value, before, expires_at, int(time.time()), "tests", "", "by another program",
+                           own))
             c.execute("UPDATE tokrevoke_state SET last_seq = ?, row_count = ?, row_sum = ?", (seq, count, signed(total)))
             c.execute("COMMIT")
 
