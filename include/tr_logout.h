@@ -43,7 +43,8 @@ typedef struct tr_logout_request_t {
     int64_t opaque_s; /* TokRevokeOpaque; 0: JWTs only */
     const tr_keep_t *keep;
     tr_circumstances_t circumstances;
-    apr_time_t now; /* from a clock that never ran ahead */
+    apr_time_t wall; /* what clocks say: up to when tokens are cut off */
+    apr_time_t now;  /* from a clock that never ran ahead */
 } tr_logout_request_t;
 
 typedef struct tr_logout_result_t {

@@ -94,7 +94,8 @@ typedef struct tr_revoke_request_t {
     int64_t opaque_s;   /* seconds to keep an opaque token revoked that such a caller brings; 0: JWTs only */
     const tr_keep_t *keep;
     tr_circumstances_t circumstances; /* reason is taken from the body */
-    apr_time_t now;                   /* wall clock: is the token expired? */
+    apr_time_t wall;                  /* what clocks say: up to when tokens are cut off */
+    apr_time_t now;                   /* is the token expired? */
     apr_time_t clean_now;             /* a clock that never ran ahead: may an entry's place be used again? */
 } tr_revoke_request_t;
 

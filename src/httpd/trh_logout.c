@@ -116,6 +116,7 @@ static int log_out(request_rec *r, const wish_t *wish)
     request.keep = trh_keep();
     request.circumstances = trh_circumstances(r);
     request.circumstances.reason = tr_str_z("logout");
+    request.wall = apr_time_now();
     request.now = trh_clean_now();
     tr_logout_revoke(&result, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
     clear(r);

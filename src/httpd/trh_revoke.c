@@ -75,6 +75,8 @@ static int answer_post(request_rec *r, tr_answers_t answers)
     /* Also to judge expiry: a clock that is ahead for a moment must not make a living token look dead, and be forgotten. */
     request.clean_now = trh_clean_now();
     request.now = request.clean_now;
+    /* Issuers have the time of day, and a clock that was set right since httpd started would not have it. */
+    request.wall = apr_time_now();
     tr_revoke_answer(&answer, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
     send_answer(r, &answer);
     return OK;

@@ -86,7 +86,7 @@ static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_
     const tr_logout_request_t *request = work->request;
     tr_entry_t entries[TR_SCOPE_ENTRIES];
     int n = 0;
-    apr_status_t rv = tr_gate_scope(entries, &n, token, request->scope, request->keep, request->now, work->pool);
+    apr_status_t rv = tr_gate_scope(entries, &n, token, request->scope, request->keep, request->wall, work->pool);
 
     if (rv == APR_SUCCESS && tr_scope_is_done(work->gate, ledger, token, entries, n, request->now, work->pool)) {
         return APR_SUCCESS;

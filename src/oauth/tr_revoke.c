@@ -105,7 +105,7 @@ static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t re
     tr_scope_t scope = tr_token_is_refresh(token) ? request->cascade : TR_SCOPE_TOKEN;
     tr_entry_t entries[TR_SCOPE_ENTRIES];
     int n;
-    apr_status_t rv = tr_gate_scope(entries, &n, token, scope, request->keep, request->clean_now, pool);
+    apr_status_t rv = tr_gate_scope(entries, &n, token, scope, request->keep, request->wall, pool);
 
     if (rv != APR_SUCCESS || (n > 1 && tr_scope_is_done(gate, ledger, token, entries, n, request->clean_now, pool))) {
         return rv;

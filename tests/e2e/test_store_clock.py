@@ -12,6 +12,7 @@ import pytest
 
 import httpd as servers
 from database import Database
+from httpd import endpoint
 from issuers import write_keys
 from storing import (FORM, PAGE, are_accepted, are_revoked, claims_of, revoke_all, text, two_rounds, until, verdicts,
                      without_jti)
@@ -163,3 +164,15 @@ def test_cleaning_goes_on_when_the_clock_was_wrong_for_a_while(site, mint):
     revoke_all(site, [mint(exp=int(time.time()) + 2) for _ in range(5)])
     until(lambda: db.state()["row_count"] == 0)
     assert db.is_whole()
+
+
+def test_a_clock_that_was_set_right_since_the_start_cuts_off_by_the_right_time(site, mint):
+    """As on a machine that has no clock of its own and asks the network for the time a while after httpd has begun."""
+    set_clock(site, "-3h")
+    site.start(text(endpoint("/cascade", "TokRevokeCascade subject")))
+    set_clock(site, "+0")
+    old, refresh = mint(sub="zoe", iat=int(time.time()) - 600), mint(sub="zoe", typ="Refresh")
+    are_accepted(site, [old])
+    assert site.revoke(refresh, path="/cascade").status == 200
+    are_revoked(site, [old])
+    are_accepted(site, [mint(sub="zoe", iat=int(time.time()) + 2)])

@@ -135,7 +135,7 @@ static void ask_one_way(world_t *w, tr_body_type_t type, tr_str_t body, tr_answe
     request.cascade = TR_SCOPE_SUBJECT;
     request.is_known = true;
     request.opaque_s = 60;
-    request.now = request.clean_now = WORLD_NOW;
+    request.wall = request.now = request.clean_now = WORLD_NOW;
     if (tr_params_from_body(&params, &why, type, body, w->pool) == APR_SUCCESS) {
         request.params = params;
         tr_revoke_answer(&answer, &request, &w->gate, w->ledger, w->pool);

@@ -53,7 +53,7 @@ static scene_t *scene(apr_pool_t *pool, tr_scope_t scope)
     s->request.scope = scope;
     s->request.keep = &s->keep;
     s->request.circumstances.reason = tr_str_z("logout");
-    s->request.now = TT_AT(TT_NOW);
+    s->request.wall = s->request.now = TT_AT(TT_NOW);
     return s;
 }
 
@@ -169,7 +169,7 @@ static void a_dead_token_does_not_end_the_next_session(void **state)
                                    TT_NOW + 50, TT_NOW + 3600));
     show(s, dead);
     expect(s, 1, 2);
-    s->request.now = TT_AT(TT_NOW + 100);
+    s->request.wall = s->request.now = TT_AT(TT_NOW + 100);
     expect(s, 1, 2);
     assert_int_equal(tt_admit(s->world, dead), TR_REVOKED);
     assert_int_equal(tt_admit(s->world, fresh), APR_SUCCESS);

@@ -37,7 +37,7 @@ static tr_answer_t ask_body(tt_world_t *world, way_t way, const char *body, apr_
     request.type = way.type;
     request.answers = way.answers;
     request.keep = &keep;
-    request.now = request.clean_now = now;
+    request.wall = request.now = request.clean_now = now;
     if (tr_params_from_body(&params, &why, way.type, tr_str_z(body), world->pool) != APR_SUCCESS) {
         tr_revoke_refuse(&answer, way.answers, 400, why, world->pool);
         return answer;
@@ -391,7 +391,7 @@ static tr_answer_t ask_with(tt_world_t *world, tr_revoke_request_t request, cons
     request.type = TR_BODY_FORM;
     request.params = params;
     request.keep = &keep;
-    request.now = request.clean_now = TT_AT(TT_NOW);
+    request.wall = request.now = request.clean_now = TT_AT(TT_NOW);
     tr_revoke_answer(&answer, &request, &world->gate, world->ledger, world->pool);
     return answer;
 }
