@@ -121,7 +121,7 @@ static int log_out(request_rec *r, const wish_t *wish)
     tr_logout_revoke(&result, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
     clear(r);
     if (result.verdict != APR_SUCCESS) {
-        trh_log_failure(r, result.verdict, apr_pstrcat(r->pool, "token ", result.named, NULL));
+        trh_log_failure(r, result.verdict, apr_pstrcat(r->pool, "token ", *result.named != '\0' ? result.named : "-", NULL));
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", "The tokens could not be revoked now");
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "logged out: token %s; passed over: %s",
