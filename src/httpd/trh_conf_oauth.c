@@ -18,7 +18,7 @@ static const char *set_scope(int *out, cmd_parms *cmd, const char *scope)
 
     for (apr_size_t i = 0; i < sizeof(scopes) / sizeof(scopes[0]); i++) {
         if (strcasecmp(scope, scopes[i].name) == 0) {
-            *out = scopes[i].scope;
+            *out = (int)scopes[i].scope;
             return NULL;
         }
     }
