@@ -8,7 +8,7 @@
 #include "tr_reason.h"
 
 /* Each token's own entry, and that of its session or subject. */
-#define MAX_ENTRIES (TR_SCOPE_ENTRIES * TR_MAX_LOGOUT_TOKENS)
+#define MAX_ENTRIES (TR_SCOPE_ENTRIES * TR_MAX_LOGOUT_TOKENS + 1)
 
 typedef struct work_t {
     const tr_logout_request_t *request;
@@ -17,6 +17,8 @@ typedef struct work_t {
     tr_revocation_t list[MAX_ENTRIES];
     int n;
     bool is_known;       /* whoever asks may bring an opaque token */
+    bool was_known;      /* he could, until a token of his expired */
+    tr_entry_t expired;  /* what revokes that one, so that it brings no other */
     apr_status_t opaque; /* what the gate said of refresh_token */
     apr_pool_t *pool;
 } work_t;
@@ -97,10 +99,20 @@ static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_
     return rv;
 }
 
-/* Its signature was good, and a refresh token that came with it may live until now. */
-static bool was_alive(const work_t *work, const tr_token_t *token)
+/* Its signature was good, a refresh token that came with it may live until now, and it has brought none yet. */
+static void look_at_expired(work_t *work, tr_token_t *token)
 {
-    return token->exp_s + (double)work->request->opaque_s >= (double)apr_time_sec(work->request->now);
+    int64_t opaque_s = work->request->opaque_s;
+    tr_entry_t own;
+
+    if (opaque_s <= 0 || token->exp_s + (double)opaque_s < (double)apr_time_sec(work->request->now) ||
+        tr_token_read_identity(token) != APR_SUCCESS || !tr_token_is_alive(work->gate, token, work->pool) ||
+        tr_gate_entry(&own, token, work->request->keep, work->pool) != APR_SUCCESS) {
+        return;
+    }
+    own.expires_s = own.expires_s < TR_FOREVER - opaque_s ? own.expires_s + opaque_s : TR_FOREVER;
+    work->expired = own;
+    work->was_known = true;
 }
 
 static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
@@ -114,7 +126,7 @@ static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
         rv = add_token(work, ledger, token);
     }
     else if (rv == TR_EXPIRED) {
-        work->is_known = work->is_known || was_alive(work, token);
+        look_at_expired(work, token);
     }
     if (is_refresh) {
         work->opaque = rv;
@@ -149,7 +161,7 @@ static void look_at_opaque(work_t *work)
         return;
     }
     if (request->opaque_s <= 0 || !tr_gate_opaque_text(&opaque, request->refresh_token, work->opaque, work->pool) ||
-        !(work->is_known || is_in_force(work, opaque))) {
+        !(work->is_known || work->was_known || is_in_force(work, opaque))) {
         note_passed_over(work, request->refresh_token, work->opaque);
         return;
     }
@@ -159,6 +171,9 @@ static void look_at_opaque(work_t *work)
         return;
     }
     add_entry(work, &entry);
+    if (!work->is_known && work->was_known) {
+        add_entry(work, &work->expired);
+    }
     note_revoked(work, request->refresh_token);
 }
 

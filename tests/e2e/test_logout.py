@@ -421,8 +421,12 @@ def test_an_opaque_refresh_token_dies_with_the_access_token_it_came_with(site, d
     are_revoked(site, [token])
     row = db.row(digest_of("rt-by-token"))
     assert row["kind"] == "opaque" and 29 * 86400 < row["expires_at"] - time.time() < 31 * 86400
-    is_done(post(site, "/opaque", cookie(mint(exp=int(time.time()) - 3600)), body="refresh_token=rt-by-expired"))
+    expired = mint(exp=int(time.time()) - 3600)
+    is_done(post(site, "/opaque", cookie(expired), body="refresh_token=rt-by-expired"))
     assert db.row(digest_of("rt-by-expired"))["kind"] == "opaque"
+    before = db.state()["last_seq"]
+    is_done(post(site, "/opaque", cookie(expired), body="refresh_token=rt-by-the-same"))
+    assert db.state()["last_seq"] == before, "an expired token brings one"
 
 
 def test_a_user_brings_an_opaque_refresh_token(site, db):

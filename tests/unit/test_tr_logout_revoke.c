@@ -277,8 +277,26 @@ static void an_access_token_that_ended_before_its_refresh_token_brings_it(void *
         s->request.opaque_s = DAY;
         show_refresh(s, "opaque-1");
         show(s, expired(*state, cases[i].ago, cases[i].key));
-        expect(s, cases[i].revoked, cases[i].revoked);
+        expect(s, cases[i].revoked, 2 * cases[i].revoked);
     }
+}
+
+/* Or whoever once had a token could fill the table. */
+static void an_expired_token_brings_one_and_no_more(void **state)
+{
+    scene_t *s = scene(*state, TR_SCOPE_TOKEN);
+    s->request.opaque_s = DAY;
+    show_refresh(s, "opaque-1");
+    show(s, expired(*state, 3600, "P-256"));
+    s->book.answer = APR_EGENERAL;
+    assert_int_equal(log_out(s).verdict, APR_EGENERAL);
+    s->book.answer = APR_SUCCESS;
+    expect(s, 1, 1);
+    s->request.refresh_token = tr_str_z("opaque-2");
+    show(s, "opaque-2");
+    expect(s, 0, 1);
+    assert_int_equal(check_opaque(s, "opaque-1"), TR_REVOKED);
+    assert_int_equal(check_opaque(s, "opaque-2"), APR_SUCCESS);
 }
 
 static void a_revoked_token_brings_no_new_one_but_asks_again_for_the_same(void **state)
@@ -324,6 +342,7 @@ int main(void)
         TT_TEST(only_the_refresh_token_may_be_opaque),
         TT_TEST(without_the_directive_no_opaque_token_is_taken),
         TT_TEST(an_access_token_that_ended_before_its_refresh_token_brings_it),
+        TT_TEST(an_expired_token_brings_one_and_no_more),
         TT_TEST(a_revoked_token_brings_no_new_one_but_asks_again_for_the_same),
         TT_TEST(the_most_tokens_there_can_be_are_taken),
     };
