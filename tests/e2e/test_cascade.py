@@ -74,6 +74,18 @@ def test_a_dead_refresh_token_ends_no_later_login(site, db, mint):
     assert verdicts(site, later) == ["accepted"], "dead by the subject's cut-off already"
 
 
+def test_a_dead_refresh_token_of_a_clock_ahead_still_ends_what_it_says(site, mint):
+    """That there is some cut-off of its subject does not mean that there is one as late as the token."""
+    now = int(time.time())
+    _, old = pair(mint, "mia", "s-mia", iat=now - 50)
+    assert site.revoke(old, path="/cascade/subject").status == 200
+    access, ahead = pair(mint, "mia", "s-mia", iat=now + 30)
+    assert verdicts(site, access) == ["accepted"]
+    assert site.revoke(ahead, path="/cascade/none").status == 200
+    assert site.revoke(ahead, path="/cascade/subject").status == 200
+    assert verdicts(site, access) == ["revoked"]
+
+
 def test_an_access_token_takes_nothing_along(site, mint):
     """R7009-21"""
     access, refresh = pair(mint, "ann", "s-ann")
