@@ -23,6 +23,7 @@
 #define TR_MAX_CLIENT_SECRET_LEN 511  /* bytes of a client's secret: crypt() takes no more, and hashing long ones would be slow */
 #define TR_MAX_LOGOUT_TOKENS 16       /* tokens of one logout */
 #define TR_MAX_GRANT_LEN 262144       /* bytes of a token endpoint's answer */
+#define TR_MAX_GRANT_TOKENS 16        /* readings of the refresh token in a request to it */
 #define TR_MAX_PAGE_LEN 65536         /* bytes of the file of TokRevokeLogoutPage */
 #define TR_MAX_CAPACITY 1000000000    /* TokRevokeCapacity */
 
