@@ -77,6 +77,7 @@ typedef struct tr_guard_outcome_t {
     tr_guard_event_t event;
     tr_str_t token;     /* the one it is about */
     tr_str_t subject;   /* its sub; empty: not known */
+    tr_kind_t by;       /* what it was revoked by; with TR_GUARD_REFUSED and TR_GUARD_REUSED */
     apr_status_t rv;    /* of a failure */
     tr_answer_t answer; /* status 0: let it pass */
 } tr_guard_outcome_t;

@@ -111,24 +111,23 @@ static apr_status_t look_at(shown_t *out, const tr_guard_t *guard, tr_str_t text
 }
 
 /*
- * By every name that it may have been revoked under. *is_own: by a name of its own that whoever shows it cannot have made up.
- * Returns APR_SUCCESS, TR_REVOKED, or a failure.
+ * By every name that it may have been revoked under. *by: with TR_REVOKED. *is_own: by a name of its own that whoever shows it
+ * cannot have made up. Returns APR_SUCCESS, TR_REVOKED, or a failure.
  */
-static apr_status_t check(bool *is_own, const shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
+static apr_status_t check(tr_kind_t *by, bool *is_own, const shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
 {
-    tr_kind_t by = TR_KIND_TOKEN;
-    apr_status_t rv = shown->has_claims ? tr_gate_check_revoked(&by, gate, &shown->token, pool) : APR_SUCCESS;
+    apr_status_t rv = shown->has_claims ? tr_gate_check_revoked(by, gate, &shown->token, pool) : APR_SUCCESS;
     apr_status_t other;
 
-    *is_own = shown->is_certain && (by == TR_KIND_TOKEN || by == TR_KIND_DIGEST);
+    *is_own = shown->is_certain && rv == TR_REVOKED && (*by == TR_KIND_TOKEN || *by == TR_KIND_DIGEST);
     if (rv == TR_REVOKED) {
         return rv;
     }
-    other = tr_gate_check_opaque(&by, gate, shown->opaque, pool);
+    other = tr_gate_check_opaque(by, gate, shown->opaque, pool);
     if (other != TR_REVOKED && shown->opaque.len != shown->text.len) {
-        other = tr_gate_check_opaque(&by, gate, shown->text, pool);
+        other = tr_gate_check_opaque(by, gate, shown->text, pool);
     }
-    *is_own = by == TR_KIND_OPAQUE;
+    *is_own = other == TR_REVOKED && *by == TR_KIND_OPAQUE;
     return other == TR_REVOKED || rv == APR_SUCCESS ? other : rv;
 }
 
@@ -231,7 +230,7 @@ static void judge_token(tr_guard_outcome_t *out, const tr_guard_t *guard, tr_str
     apr_status_t rv = look_at(&shown, guard, text, pool);
 
     if (rv == APR_SUCCESS) {
-        rv = check(&is_own, &shown, guard->gate, pool);
+        rv = check(&out->by, &is_own, &shown, guard->gate, pool);
     }
     if (rv == APR_SUCCESS) {
         return;
@@ -352,12 +351,14 @@ static void exchange(tr_guard_outcome_t *out, const tr_guard_t *guard, const sho
     tr_revocation_t list[MAX_EXCHANGED];
     bool is_own = false;
     int n;
-    apr_status_t known = check(&is_own, old, guard->gate, pool);
-    apr_status_t rv = known == TR_REVOKED ? APR_SUCCESS : known;
+    apr_status_t known = check(&out->by, &is_own, old, guard->gate, pool);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        rv = list_exchange(list, &n, guard, old, refresh, access, pool);
+    if (known != APR_SUCCESS && known != TR_REVOKED) {
+        refuse_for_now(out, TR_GUARD_UNKNOWN, known, pool);
+        return;
     }
+    rv = list_exchange(list, &n, guard, old, refresh, access, pool);
     if (rv == APR_SUCCESS) {
         rv = record(guard, list, n);
         is_own = is_own || list[0].was_there || (old->is_certain && list[1].was_there);
