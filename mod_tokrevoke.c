@@ -75,10 +75,15 @@ static void register_hooks(apr_pool_t *pool)
     /* Behind mod_headers, so that nothing written in the configuration opens a private answer to shared caches. */
     ap_hook_insert_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
+    /* Before mod_proxy and whoever else answers; and before any redirect inside httpd, which forgets the location. */
+    ap_hook_fixups(trh_guard_fixup, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(trh_guard_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_insert_filter(trh_guard_insert, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_logout_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     trh_register_filter();
+    trh_register_guard();
 }
 
 module AP_MODULE_DECLARE_DATA tokrevoke_module = {

@@ -257,6 +257,15 @@ int trh_send_logout_page(request_rec *r, const char *action, tr_str_t redirect, 
 /* The page for whoever is not sent elsewhere. Returns OK. */
 int trh_send_logged_out_page(request_rec *r);
 
+/*
+ * The guard of a token endpoint (trh_guard.c): fixup remembers that a request is guarded, handler runs before all others and
+ * declines where the request may go on, insert takes the guard along into redirects inside httpd.
+ */
+int trh_guard_fixup(request_rec *r);
+int trh_guard_handler(request_rec *r);
+void trh_guard_insert(request_rec *r);
+void trh_register_guard(void);
+
 /* Is this the name of one of our handlers? */
 bool trh_is_endpoint(const char *handler);
 

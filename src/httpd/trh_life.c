@@ -366,7 +366,8 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         apr_time_from_sec(server->max_staleness_s != TRH_UNSET ? server->max_staleness_s : DEFAULT_STALENESS_S);
     collect_issuers(pconf, s);
     trh_measure_keep(&process.keep, pconf, s);
-    if (any_issuer(s) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
+    /* Opaque tokens need no issuer to be revoked. */
+    if ((any_issuer(s) || process.keep.refresh_s != 0) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     open_gates(s);
