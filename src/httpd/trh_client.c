@@ -31,6 +31,7 @@ static tr_client_cache_t *cache(void)
         bool made = tr_client_cache_init(&known) == APR_SUCCESS;
 
         atomic_store_explicit(&stage, made ? READY : NOT_YET, memory_order_release);
+        return made ? &known : NULL;
     }
     return NULL;
 }

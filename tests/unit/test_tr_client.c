@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 
+#include "tr_reason.h"
 #include "tr_testing_clients.h"
 #include "tr_testing_cmocka.h"
 
@@ -237,6 +238,55 @@ static void threads_share_the_cache(void **state)
     }
 }
 
+static void expect_answer(const tr_answer_t *answer, int status, const char *body)
+{
+    assert_int_equal(answer->status, status);
+    assert_string_equal(answer->body, body);
+    assert_non_null(answer->detail);
+    assert_true(answer->verdict != APR_SUCCESS && !tr_is_refusal(answer->verdict));
+    assert_null(answer->fingerprint);
+}
+
+static void a_refusal_is_invalid_client_with_a_challenge(void **state)
+{
+    tr_answer_t answer;
+    memset(&answer, 0xee, sizeof answer);
+    tr_client_refuse(&answer, TR_ANSWERS_RFC7009, "my realm", *state);
+    expect_answer(&answer, 401, "{\"error\":\"invalid_client\",\"error_description\":\"Client authentication failed\"}");
+    assert_string_equal(answer.challenge, "Basic realm=\"my realm\"");
+    assert_int_equal(answer.retry_after_s, 0);
+    memset(&answer, 0xee, sizeof answer);
+    tr_client_refuse(&answer, TR_ANSWERS_STRICT, "x", *state);
+    expect_answer(&answer, 401, "{\"revoked\":false,\"error\":\"invalid_client\"}");
+    assert_string_equal(answer.challenge, "Basic realm=\"x\"");
+}
+
+static void who_must_wait_is_told_how_long(void **state)
+{
+    tr_answer_t answer;
+    memset(&answer, 0xee, sizeof answer);
+    tr_client_throttle(&answer, TR_ANSWERS_RFC7009, 17, *state);
+    expect_answer(&answer, 429,
+                  "{\"error\":\"invalid_client\",\"error_description\":\"Client authentication failed too often\"}");
+    assert_int_equal(answer.retry_after_s, 17);
+    assert_null(answer.challenge);
+    tr_client_throttle(&answer, TR_ANSWERS_STRICT, 1, *state);
+    expect_answer(&answer, 429, "{\"revoked\":false,\"error\":\"invalid_client\"}");
+}
+
+static void without_a_usable_file_nobody_is_told_yes_or_no(void **state)
+{
+    tr_answer_t answer;
+    memset(&answer, 0xee, sizeof answer);
+    tr_client_unavailable(&answer, TR_ANSWERS_RFC7009, *state);
+    expect_answer(&answer, 503,
+                  "{\"error\":\"temporarily_unavailable\",\"error_description\":\"Clients cannot be authenticated now\"}");
+    assert_true(answer.retry_after_s > 0);
+    assert_null(answer.challenge);
+    tr_client_unavailable(&answer, TR_ANSWERS_STRICT, *state);
+    expect_answer(&answer, 503, "{\"revoked\":false,\"error\":\"temporarily_unavailable\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +302,9 @@ int main(void)
         TT_TEST(ids_and_secrets_do_not_run_into_each_other_in_the_cache),
         TT_TEST(a_full_cache_forgets_and_stays_right),
         TT_TEST(threads_share_the_cache),
+        TT_TEST(a_refusal_is_invalid_client_with_a_challenge),
+        TT_TEST(who_must_wait_is_told_how_long),
+        TT_TEST(without_a_usable_file_nobody_is_told_yes_or_no),
     };
     return TT_RUN(tests);
 }
