@@ -59,7 +59,8 @@ typedef struct tr_guard_t {
     int64_t opaque_s; /* seconds to remember opaque tokens and families; TR_FOREVER */
     const tr_keep_t *keep;
     tr_circumstances_t circumstances;
-    apr_time_t now; /* from a clock that never ran ahead */
+    apr_time_t wall; /* what clocks say: up to when a session is cut off */
+    apr_time_t now;  /* from a clock that never ran ahead */
 } tr_guard_t;
 
 /* What became of a token. */

@@ -60,6 +60,7 @@ tr_guard_t trh_guard_of(request_rec *r, const trh_guarded_t *guarded)
     guard.opaque_s = guarded->opaque_s;
     guard.keep = trh_keep();
     guard.circumstances = trh_circumstances(r);
+    guard.wall = apr_time_now();
     guard.now = trh_clean_now();
     return guard;
 }

@@ -198,7 +198,7 @@ static apr_status_t end_family(bool *is_new, const tr_guard_t *guard, const show
     }
     put(&list[0], guard, &family, REUSE);
     if (shown->is_certain) {
-        rv = tr_gate_scope(scope, &n, &shown->token, TR_SCOPE_SESSION, guard->keep, guard->now, pool);
+        rv = tr_gate_scope(scope, &n, &shown->token, TR_SCOPE_SESSION, guard->keep, guard->wall, pool);
         put(&list[1], guard, &scope[n - 1], REUSE);
     }
     if (rv == APR_SUCCESS) {

@@ -23,7 +23,7 @@ static tr_guard_t guard_of(const world_t *w, bool rotation)
     guard.rotation = rotation;
     guard.opaque_s = 1000;
     guard.keep = &keep;
-    guard.now = WORLD_NOW;
+    guard.wall = guard.now = WORLD_NOW;
     return guard;
 }
 

@@ -43,7 +43,7 @@ static site_t *make_site(apr_pool_t *pool, bool rotation)
     site->guard.rotation = rotation;
     site->guard.opaque_s = 1000;
     site->guard.keep = &keep;
-    site->guard.now = TT_AT(TT_NOW);
+    site->guard.wall = site->guard.now = TT_AT(TT_NOW);
     return site;
 }
 
