@@ -42,8 +42,20 @@ TR_MUST_CHECK apr_status_t tr_token_check_lifetime(const tr_token_t *token, apr_
 /* RFC 7519 4.1.3. APR_SUCCESS or TR_AUDIENCE. */
 TR_MUST_CHECK apr_status_t tr_token_check_audience(const tr_token_t *token);
 
+/*
+ * Of a logout token (OpenID Connect Back-Channel Logout 2.6): aud must be there, and name one of TokRevokeLogoutAudience, else
+ * of TokRevokeAudience, where either is given. APR_SUCCESS or TR_AUDIENCE.
+ */
+TR_MUST_CHECK apr_status_t tr_token_check_logout_audience(const tr_token_t *token);
+
 /* typ (RFC 8725 3.11), cnf (RFC 7800), events (RFC 8417). APR_SUCCESS or TR_TOKEN_TYPE. */
 TR_MUST_CHECK apr_status_t tr_token_check_type(const tr_token_t *token);
+
+/* Is the header's typ this type (RFC 7515 4.1.9: case-insensitive, "application/" may be left out)? */
+bool tr_token_has_type(const tr_token_t *token, const char *type);
+
+/* Is it a security event (RFC 8417), as a logout token is? */
+bool tr_token_is_event(const tr_token_t *token);
 
 /* Is it an access token by its claims? APR_SUCCESS or TR_TOKEN_USE. */
 TR_MUST_CHECK apr_status_t tr_token_check_use(const tr_token_t *token);

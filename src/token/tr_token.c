@@ -94,18 +94,20 @@ apr_status_t tr_token_check_lifetime(const tr_token_t *token, apr_time_t now)
     return token->exp_s - begin_s > (double)token->issuer->max_lifetime_s ? TR_LIFETIME : APR_SUCCESS;
 }
 
-apr_status_t tr_token_check_audience(const tr_token_t *token)
+/* wanted NULL: any name will do. */
+static bool is_wanted(const apr_array_header_t *wanted, tr_str_t audience)
 {
-    const tr_json_t *aud = claim(token, "aud");
-    const apr_array_header_t *wanted = token->issuer->audiences;
+    return wanted != NULL ? is_listed(wanted, audience) : audience.len > 0;
+}
+
+/* RFC 7519 4.1.3: one string, or an array of strings. */
+static apr_status_t check_audience(const tr_json_t *aud, const apr_array_header_t *wanted)
+{
     apr_status_t rv = TR_AUDIENCE;
     tr_str_t one;
 
-    if (wanted == NULL) {
-        return APR_SUCCESS;
-    }
     if (tr_json_string(&one, aud)) {
-        return is_listed(wanted, one) ? APR_SUCCESS : TR_AUDIENCE;
+        return is_wanted(wanted, one) ? APR_SUCCESS : TR_AUDIENCE;
     }
     if (aud == NULL || tr_json_type(aud) != TR_JSON_ARRAY) {
         return TR_AUDIENCE;
@@ -114,11 +116,25 @@ apr_status_t tr_token_check_audience(const tr_token_t *token)
         if (!tr_json_string(&one, tr_json_at(aud, i))) {
             return TR_AUDIENCE;
         }
-        if (is_listed(wanted, one)) {
+        if (is_wanted(wanted, one)) {
             rv = APR_SUCCESS;
         }
     }
     return rv;
+}
+
+apr_status_t tr_token_check_audience(const tr_token_t *token)
+{
+    const apr_array_header_t *wanted = token->issuer->audiences;
+
+    return wanted == NULL ? APR_SUCCESS : check_audience(claim(token, "aud"), wanted);
+}
+
+apr_status_t tr_token_check_logout_audience(const tr_token_t *token)
+{
+    const tr_issuer_t *issuer = token->issuer;
+
+    return check_audience(claim(token, "aud"), issuer->logout_audiences != NULL ? issuer->logout_audiences : issuer->audiences);
 }
 
 /* RFC 7515 4.1.9: without another slash, "application/" may be left out. */
@@ -142,6 +158,11 @@ static bool type_is_listed(const char *const *list, apr_size_t count, tr_str_t t
         }
     }
     return false;
+}
+
+bool tr_token_has_type(const tr_token_t *token, const char *type)
+{
+    return type_is_listed(&type, 1, token->jws.typ);
 }
 
 /* Registered types of JWTs that no resource server should take for an access token (RFC 8725 3.11, 3.12). */
@@ -178,6 +199,11 @@ static bool type_is_right(const tr_issuer_t *issuer, tr_str_t typ)
         return type_is_listed((const char *const *)(const void *)issuer->types->elts, (apr_size_t)issuer->types->nelts, typ);
     }
     return !type_is_listed(other_types, sizeof(other_types) / sizeof(other_types[0]), typ);
+}
+
+bool tr_token_is_event(const tr_token_t *token)
+{
+    return claim(token, "events") != NULL || tr_token_has_type(token, "logout+jwt") || tr_token_has_type(token, "secevent+jwt");
 }
 
 apr_status_t tr_token_check_type(const tr_token_t *token)
