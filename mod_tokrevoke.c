@@ -82,6 +82,8 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_logout_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(trh_introspect_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(trh_backchannel_handler, NULL, NULL, APR_HOOK_MIDDLE);
     trh_register_filter();
     trh_register_guard();
 }

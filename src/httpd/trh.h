@@ -198,6 +198,9 @@ bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t
 /* Remove whatever the sources hold from the request, before anything behind us sees it. */
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
 
+/* TokRevokeUserClaim, or its default. */
+const char *trh_user_claim(const request_rec *r);
+
 /* Is AuthType Bearer in force here? */
 bool trh_is_bearer(request_rec *r);
 
@@ -243,6 +246,8 @@ bool trh_is_listed_origin(const request_rec *r);
 
 int trh_revoke_handler(request_rec *r);
 int trh_admin_handler(request_rec *r);
+int trh_introspect_handler(request_rec *r);
+int trh_backchannel_handler(request_rec *r);
 int trh_logout_handler(request_rec *r);
 
 /*
@@ -300,6 +305,9 @@ void trh_send_answer(request_rec *r, const tr_answer_t *answer);
  */
 TR_MUST_CHECK bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const tr_params_t *params,
                                            tr_answers_t answers);
+
+/* The answer to whoever is no authenticated client. */
+void trh_refuse_client(tr_answer_t *refusal, const request_rec *r, tr_answers_t answers);
 
 /*
  * Has this process said it in this second? last_s is the message's own. Callers can ask as often as they like, and must not fill

@@ -8,6 +8,13 @@
 
 #define DEFAULT_USER_CLAIM "sub"
 
+const char *trh_user_claim(const request_rec *r)
+{
+    const trh_dir_t *dir = trh_dir(r);
+
+    return dir->user_claim != NULL ? dir->user_claim : DEFAULT_USER_CLAIM;
+}
+
 bool trh_is_bearer(request_rec *r)
 {
     const char *type = ap_auth_type(r);
@@ -41,7 +48,6 @@ static void remember(request_rec *r, const trh_found_t *found, bool stripped)
 int trh_check_authn(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);
-    const char *user_claim = dir->user_claim != NULL ? dir->user_claim : DEFAULT_USER_CLAIM;
     trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
     tr_identity_t identity;
     apr_status_t rv;
@@ -51,7 +57,7 @@ int trh_check_authn(request_rec *r)
     }
     rv = trh_find_token(&found, r, trh_sources(dir));
     if (rv == APR_SUCCESS) {
-        rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool);
+        rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
     }
     if (rv != APR_SUCCESS) {
         int status = trh_logout_instead(r);

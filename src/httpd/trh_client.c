@@ -143,6 +143,11 @@ static const char *realm(const request_rec *r)
     return name != NULL ? name : REALM;
 }
 
+void trh_refuse_client(tr_answer_t *refusal, const request_rec *r, tr_answers_t answers)
+{
+    tr_client_refuse(refusal, answers, realm(r), r->pool);
+}
+
 /* *refusal: a ready answer. */
 static bool check(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const tr_clients_t *clients,
                   const tr_credentials_t *credentials, const char *why, tr_answers_t answers)
@@ -161,7 +166,7 @@ static bool check(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const 
     count(r, &callers, credentials, rv == APR_SUCCESS);
     if (rv != APR_SUCCESS) {
         log_failure(r, clients, credentials, why);
-        tr_client_refuse(refusal, answers, realm(r), r->pool);
+        trh_refuse_client(refusal, r, answers);
     }
     return rv == APR_SUCCESS;
 }

@@ -121,6 +121,10 @@ static void look_at(work_t *work, tr_ledger_t *ledger, tr_str_t text)
     tr_token_t *token = apr_pcalloc(work->pool, sizeof(*token));
     apr_status_t rv = tr_gate_recognize(token, work->gate, text, work->request->now, work->pool);
 
+    /* A provider's logout token is good for once, at its own endpoint; here whoever has seen it could use it again. */
+    if ((rv == APR_SUCCESS || rv == TR_EXPIRED) && tr_token_is_event(token)) {
+        rv = TR_TOKEN_TYPE;
+    }
     if (rv == APR_SUCCESS) {
         work->is_known = work->is_known || tr_token_is_alive(work->gate, token, work->pool);
         rv = add_token(work, ledger, token);

@@ -463,11 +463,11 @@ def protected(name, *directives, where=None):
 ALIAS = 'AliasMatch "^/p/[^/]+/(.*)$" "{root}/htdocs/$1"\n'
 
 
-def endpoint(path, *directives):
+def endpoint(path, *directives, handler="tokrevoke-revoke"):
     lines = "\n    ".join(directives)
     return f"""
 <Location "{path}">
-    SetHandler tokrevoke-revoke
+    SetHandler {handler}
     {lines}
 </Location>
 """
