@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "tr_introspect.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -40,6 +41,14 @@ static void check_revocation(const world_t *w, const tr_identity_t *id, tr_str_t
     ALWAYS(tr_gate_admit(&again, &gate, text, "sub", WORLD_NOW, w->pool) == TR_REVOKED);
 }
 
+/* What is said of a token is one object, with no member twice, whatever its claims are called. */
+static void check_introspection(const world_t *w, const tr_identity_t *id)
+{
+    const char *text = tr_introspect_claims(&id->token, w->pool);
+    ALWAYS(world_is_json_object(text));
+    ALWAYS(strncmp(text, "{\"active\":true,", 15) == 0);
+}
+
 static void check_jws(const tr_jws_t *jws, tr_str_t text)
 {
     ALWAYS(text.len <= TR_MAX_TOKEN_LEN);
@@ -71,6 +80,7 @@ static void check(const world_t *w, tr_str_t text)
         if (i > 0)
             continue;
         check_revocation(w, &id, text);
+        check_introspection(w, &id);
         forge(w, text.data, text.len);
     }
 }

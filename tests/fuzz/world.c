@@ -15,6 +15,7 @@
 enum { CAPACITY = 64 };
 
 static world_t world;
+static apr_global_mutex_t *lock;
 static tr_str_t secret;
 
 static apr_status_t release(void *base)
@@ -33,6 +34,11 @@ tr_table_t *world_table(uint32_t capacity, apr_pool_t *pool)
     apr_pool_cleanup_register(pool, base, release, apr_pool_cleanup_null);
     ALWAYS(tr_table_create(&table, base, size, capacity, NULL, pool) == APR_SUCCESS);
     return table;
+}
+
+tr_ledger_t *world_ledger(tr_table_t *table, apr_pool_t *pool)
+{
+    return tr_ledger_make(table, lock, NULL, NULL, pool);
 }
 
 static apr_array_header_t *list_of(const char *item, apr_pool_t *pool)
@@ -59,7 +65,6 @@ static tr_issuer_t *add_issuer(const char *iss, const tr_keys_t *keys, apr_pool_
 static void make_world(void)
 {
     apr_pool_t *pool;
-    apr_global_mutex_t *lock;
     tr_keys_t *keys;
     const char *why;
     ALWAYS(apr_initialize() == APR_SUCCESS);

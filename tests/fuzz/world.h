@@ -37,6 +37,9 @@ void world_done(void);
 /* An empty table for capacity entries in pool. */
 tr_table_t *world_table(uint32_t capacity, apr_pool_t *pool);
 
+/* What writes to it, in pool. */
+tr_ledger_t *world_ledger(tr_table_t *table, apr_pool_t *pool);
+
 /* header.payload with a good HMAC by the secret in world_jwks: HS256, or HS384 or HS512 where the header names it. */
 char *world_sign(tr_str_t header, tr_str_t payload, apr_pool_t *pool);
 
