@@ -272,14 +272,20 @@ tidy:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --library=posix \
 	  --suppress=missingIncludeSystem -Iinclude mod_tokrevoke.c src
 
+$(B)/bench/kinds: bench/kinds.c $(LIB) $(TEST_LIB)
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(TEST_LIB) $(LIB) $(TEST_LIBS)
+
 # Fills a database for the measurements as the module would have.
 FILL_STORE := $(B)/bench/fill_store
 $(FILL_STORE): bench/fill_store.c $(LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(LIB) $(TEST_LIBS)
 
-.PHONY: bench bench-requests bench-revocations
-bench: bench-requests bench-revocations
+.PHONY: bench bench-requests bench-revocations bench-kinds
+bench: bench-kinds bench-requests bench-revocations
+bench-kinds: $(B)/bench/kinds
+	@$<
 bench-requests: $(MODULE)
 	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
 	@TR_MODULE=$(abspath $(MODULE)) bench/run
