@@ -396,6 +396,7 @@ help:
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
 #H make bench               what checking a request and storing a revocation cost, beside the same without (needs wrk)
+#H make bench-kinds         what looking for each kind of revocation costs
 #H make bench-revocations   the second of these: BENCH_ARGS="rounds seconds rows,rows,..."
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing

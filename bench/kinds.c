@@ -47,7 +47,7 @@ static void measure(const tt_world_t *world, const tr_token_t *token, const char
     apr_pool_destroy(scratch);
 }
 
-static void revoke(const tt_world_t *world, const tr_entry_t *e)
+static void put(const tt_world_t *world, const tr_entry_t *e)
 {
     static const tr_circumstances_t nothing;
 
@@ -61,7 +61,7 @@ static void cut_off(const tt_world_t *world, tr_kind_t kind, const char *iss, co
     tr_entry_t e;
 
     tr_gate_entry_before(&e, kind, world->issuer, tr_str_z(iss), tr_str_z("another"), TT_AT(TT_NOW), &keep, TT_AT(TT_NOW));
-    revoke(world, &e);
+    put(world, &e);
     measure(world, token, what);
 }
 
@@ -83,7 +83,7 @@ int main(void)
     for (int i = 0; i < TOKENS; i++) {
         tr_entry_t one = {TR_KIND_TOKEN, token.iss, tr_str_z(tt_print(pool, "t%d", i)), 0, TT_NOW + 999};
 
-        revoke(world, &one);
+        put(world, &one);
     }
     measure(world, &token, "50,000 tokens are");
     cut_off(world, TR_KIND_SUBJECT, TT_ISS, "and a subject", &token);
@@ -91,7 +91,7 @@ int main(void)
     cut_off(world, TR_KIND_CLIENT, TT_ISS, "and a client", &token);
     cut_off(world, TR_KIND_ISSUER, "https://other.example/", "and an issuer", &token);
     tr_gate_family_entry(&e, 5, TR_FOREVER, pool);
-    revoke(world, &e);
+    put(world, &e);
     measure(world, &token, "and a family of refresh tokens");
     apr_pool_destroy(pool);
     apr_terminate();
