@@ -180,7 +180,7 @@ unit: $(UNIT_PROGS)
 race: $(RACE_PROGS)
 	@tools/run-programs race $^
 
-# The second implementation that makes tokens for the tests.
+# What the tests use of other people's software: tokens by jose, a whole provider by oidc-provider.
 NODE_DIR := build/node
 node: $(NODE_DIR)/installed
 $(NODE_DIR)/installed: $(wildcard tests/e2e/node/package.json tests/e2e/node/package-lock.json)

@@ -24,10 +24,11 @@ def mint(keys):
     return Mint(keys)
 
 
-def installed_jose():
-    """The folder where npm has put jose; filled from the lock file when make has not done so yet."""
+@pytest.fixture(scope="session")
+def node_folder():
+    """The folder where npm has put jose and oidc-provider; filled from the lock file when make has not done so yet."""
     here, there = REPO / "tests" / "e2e" / "node", Path(os.environ.get("TR_NODE", REPO / "build" / "node"))
-    if not (there / "node_modules" / "jose").is_dir():
+    if not all((there / "node_modules" / name).is_dir() for name in ("jose", "oidc-provider")):
         there.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(here / name, there)
@@ -37,15 +38,14 @@ def installed_jose():
 
 
 @pytest.fixture(scope="session")
-def jose_tokens(keys):
+def jose_tokens(keys, node_folder):
     """One token of every algorithm, minted by jose for node: {alg: token}."""
     jobs = []
     for alg in ALGS:
         if alg in ("Ed25519", "Ed448"):
             continue  # this jose knows them as EdDSA
         jobs.append({"alg": alg, "kid": KEY_OF[alg], "key": fields(keys[KEY_OF[alg]], private=True), "claims": claims()})
-    there = installed_jose()
-    done = subprocess.run(["node", "mint.js"], cwd=there, input="\n".join(json.dumps(j) for j in jobs), capture_output=True,
+    done = subprocess.run(["node", "mint.js"], cwd=node_folder, input="\n".join(json.dumps(j) for j in jobs), capture_output=True,
                           text=True, check=True, timeout=60)
     return {row["alg"]: row["token"] for row in map(json.loads, done.stdout.splitlines())}
 
