@@ -51,6 +51,13 @@ static inline uint64_t below(uint64_t *seed, uint64_t limit)
     return random_u64(seed) % limit;
 }
 
+static inline void raise_to(_Atomic int64_t *value, int64_t to)
+{
+    int64_t old = atomic_load(value);
+    while (old < to && !atomic_compare_exchange_weak(value, &old, to))
+        continue;
+}
+
 /* Zeroed memory that forked children share. */
 static inline void *shared_memory(size_t size)
 {

@@ -161,13 +161,6 @@ static apr_status_t hear(void *baton, const tr_entry_t *entries, int n)
     return APR_SUCCESS;
 }
 
-static void raise_to(_Atomic int64_t *value, int64_t to)
-{
-    int64_t old = atomic_load(value);
-    while (old < to && !atomic_compare_exchange_weak(value, &old, to))
-        continue;
-}
-
 /* What one thread of each process does: retry, follow, clean. */
 static void *look_after(void *data)
 {

@@ -75,13 +75,6 @@ static void acknowledge(uint32_t i, const tr_entry_t *e)
         atomic_store(&shared->cut_off[i], e->issued_before);
 }
 
-static void raise_to(_Atomic int64_t *value, int64_t to)
-{
-    int64_t old = atomic_load(value);
-    while (old < to && !atomic_compare_exchange_weak(value, &old, to))
-        continue;
-}
-
 /* Without the lock, as whoever stored it does. */
 static void say_durable(uint32_t i, const tr_entry_t *e)
 {
