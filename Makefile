@@ -313,7 +313,7 @@ test: deps
 	@$(MAKE) --no-print-directory test-all
 
 # What the parent does before it has children, and what a token must look like, is the same with every MPM.
-ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py)
+ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
 STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"

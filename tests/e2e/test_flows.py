@@ -1,0 +1,178 @@
+"""docs/FLOWS.md does what it says: its configurations are served, its commands are given in their order, its answers come back."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from httpd import REPO
+from provider import SECRET, Browser, Provider
+from tokens import unb64
+
+PAGE = (REPO / "docs" / "FLOWS.md").read_text(encoding="utf-8")
+PIECE = re.compile(r"^```(\w*)\n(.*?)^```$|^<!-- step: (.*?) -->$", re.M | re.S)
+COMMON = "What they have in common"
+BACKEND = "http://127.0.0.1:3000"  # where the page has the provider
+SITE = "https://app.example.com"
+END = "--- the end of these commands ---"
+
+
+TEXT = dict(part.split("\n", 1) for part in re.split(r"^## ", PAGE, flags=re.M)[1:])  # by heading
+
+
+def pieces(text):
+    """What there is to do, in order: (kind, content). kind is the language of a block, or step: what a person does."""
+    return [(m[1], m[2]) if m[2] is not None else ("step", m[3]) for m in PIECE.finditer(text)]
+
+
+SECTIONS = {heading: pieces(text) for heading, text in TEXT.items()}
+FLOWS = [heading for heading in SECTIONS if heading != COMMON]
+
+
+def blocks(heading, kind):
+    return [content for k, content in SECTIONS[heading] if k == kind]
+
+
+class Shell:
+    """One bash for a whole flow, in ServerRoot, as the page says."""
+
+    def __init__(self, folder, **environment):
+        self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | environment)
+
+    def run(self, commands):
+        """What the commands print, and their status."""
+        self.process.stdin.write(f"{commands}\necho '{END}' $?\n")
+        self.process.stdin.flush()
+        lines = []
+        for line in self.process.stdout:
+            if line.startswith(END):
+                return "".join(lines), int(line.split()[-1])
+            lines.append(line)
+        raise AssertionError("bash ended after: " + "".join(lines))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+class Flow:
+    """A server with the configuration of one section, a provider, and whoever has logged in."""
+
+    def __init__(self, server, node_folder, heading):
+        self.pieces = list(SECTIONS[heading])
+        self.provider = Provider(node_folder, issuer="https://idp.example.com/")
+        self.server = server
+        server.write("conf/idp.jwks.json", self.provider.key_set())
+        (server.root / "htdocs" / "app").mkdir()
+        server.write("htdocs/app/index.html", "<p>the application</p>\n")
+        self.browsers = {}
+        self.names = {"WEB_SECRET": SECRET, "SHOP_SECRET": "the secret of the shop"}
+        self.shell = Shell(server.root, **self.names)
+        for commands in blocks(COMMON, "sh"):
+            self.must(commands)
+        while self.pieces[0][0] != "apache":
+            kind, commands = self.pieces.pop(0)
+            assert kind == "sh", kind
+            self.must(commands)
+        server.start(blocks(COMMON, "apache")[0] + self.pieces.pop(0)[1].replace(BACKEND, self.provider.url))
+        self.set("APP", f"http://127.0.0.1:{server.port}")
+        self.register(heading)
+        for name, user in (("PHONE", "alice"), ("LAPTOP", "alice"), ("BOB", "bob")):
+            self.login(user, name)
+
+    def register(self, heading):
+        """The client of the page; what the page has it registered with beside."""
+        more = {}
+        for text in blocks(heading, "json"):
+            more.update(json.loads(text.replace(SITE, self.names["APP"])))
+        self.provider.add_client("web", **more)
+
+    def must(self, commands):
+        said, status = self.shell.run(commands)
+        assert (said, status) == ("", 0), said
+
+    def set(self, name, value):
+        self.names[name] = str(value)
+        self.must(f"{name}='{value}'")
+
+    # ---- steps ----
+
+    def login(self, user, name):
+        browser = Browser(self.provider, user)
+        tokens = browser.login("web")
+        self.browsers[name] = (browser, tokens)
+        self.set(name, tokens["access_token"])
+        self.set(name + "_REFRESH", tokens["refresh_token"])
+        self.set(name + "_IAT", json.loads(unb64(tokens["access_token"].split(".")[1]))["iat"])
+
+    def logout(self, name):
+        browser, tokens = self.browsers[name]
+        browser.logout(tokens)
+        assert [sent["error"] for sent in self.provider.take_logouts()] == [None]
+
+    def next(self, what):
+        assert what == "second"
+        time.sleep(1.01 - time.time() % 1)
+
+    def python(self, *call):
+        """A call of what the last block of Python defines."""
+        subprocess.run(["/usr/bin/python3", "-c", self.code + "\n" + " ".join(call)], env=os.environ | self.names, check=True, timeout=60)
+
+    def step(self, text):
+        what, *arguments = text.split(" ")
+        getattr(self, what)(*arguments)
+
+    def play(self):
+        """Everything after the configuration."""
+        compared = 0
+        pieces = iter(self.pieces)
+        said = None
+        for kind, content in pieces:
+            assert kind != "text" or said is not None, content
+            if kind == "text":
+                assert [line.rstrip() for line in said.splitlines()] == content.splitlines(), self.server.error_log()[-2000:]
+                compared += 1
+                said = None
+                continue
+            assert not said, said
+            if kind == "sh":
+                said = self.shell.run(content)[0]
+            elif kind == "step":
+                self.step(content)
+            elif kind == "python":
+                self.code = content
+        assert not said and compared > 0
+        return compared
+
+    def end(self):
+        self.shell.close()
+        self.provider.stop()
+
+
+@pytest.mark.parametrize("heading", FLOWS)
+def test_the_flow_goes_as_the_page_says(new_server, node_folder, heading):
+    """SBCP-03 for the guard, BCL-11 for the back channel."""
+    flow = Flow(new_server(children=2), node_folder, heading)
+    for warning in re.findall(r"`(TR\d{3})`", TEXT[heading]):
+        flow.server.expect_log(warning + ": ")
+    try:
+        flow.play()
+    finally:
+        flow.end()
+
+
+def test_each_flow_has_a_configuration_and_answers_to_compare():
+    assert len(FLOWS) >= 5 and len(blocks(COMMON, "apache")) == 1
+    for heading in FLOWS:
+        assert len(blocks(heading, "apache")) == 1 and blocks(heading, "text"), heading
+
+
+def test_the_page_names_each_flow_at_its_head():
+    head = PAGE.partition("\n## ")[0]
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in FLOWS}
+    assert anchors == set(re.findall(r"\]\(#([^)]+)\)", head))
