@@ -212,7 +212,8 @@ crash: $(MODULE) node
 	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
-	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS=tests/e2e/test_store_restart.py E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
+	  E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
@@ -388,7 +389,7 @@ help:
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
 #H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, TESTS=, PYTEST_FLAGS=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
-#H make soak                the same for hours: every system call, every offset, 500 graceful restarts (SOAK_ROUNDS=, SOAK_LIMIT=)
+#H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds
