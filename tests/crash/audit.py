@@ -4,7 +4,8 @@ import sqlite3
 import struct
 import time
 
-KINDS = {"token": 0, "session": 1, "subject": 2, "client": 3, "issuer": 4, "digest": 5}
+KINDS = {"token": 0, "session": 1, "subject": 2, "client": 3, "issuer": 4, "digest": 5, "opaque": 6, "family": 7, "member": 8,
+         "logout": 9}
 WORD = (1 << 64) - 1
 NEVER = (1 << 63) - 1
 EVERY_ROW = "SELECT seq, kind, issuer, value, issued_before_us, expires_at, checksum FROM tokrevoke_revocations"
@@ -55,7 +56,7 @@ def checksum(seq, kind, issuer, value, issued_before_us, expires_at):
 
 
 def values(path):
-    """Every jti and digest that is stored; read beside a running server."""
+    """Every jti, digest and other name that is stored; read beside a running server."""
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
     try:
         return {row[0] for row in db.execute("SELECT value FROM tokrevoke_revocations")}

@@ -27,6 +27,8 @@ LONG = bool(os.environ.get("TR_CRASH_LONG"))
 ROOT = os.geteuid() == 0
 PAGE = "/p/app/ok.txt"
 FORM = "Content-Type: application/x-www-form-urlencoded"
+JSON = "Content-Type: application/json"
+BOSS = "Authorization: Basic " + base64.b64encode(b"boss:pw").decode()
 ISSUER = "https://idp.test/"
 SECOND = "https://" + "second" * 100 + ".test/"  # rows of other lengths
 WEEK = 7 * 86400
@@ -45,7 +47,9 @@ def adopt_orphans():
 
 # ---- tokens ----
 
-Token = collections.namedtuple("Token", "text jti issuer expires")
+# kind: how it will be revoked. value: what stands in the row then; None for a digest.
+Token = collections.namedtuple("Token", "text value issuer expires kind")
+CLAIM = {"session": "sid", "subject": "sub", "client": "client_id"}
 
 
 def part(value):
@@ -63,20 +67,24 @@ class Mint:
         self.serial = 0
         self.lock = threading.Lock()
 
-    def __call__(self, life=WEEK, issuer=ISSUER, jti=True):
+    def __call__(self, life=WEEK, issuer=ISSUER, kind="token"):
         with self.lock:
             self.serial += 1
             serial = self.serial
         now = int(time.time())
         name = f"{self.name}-{serial:07}"  # of one length, so that none is the beginning of another
-        claims = {"iss": issuer, "sub": f"user-{serial % 50}", "iat": now - 5, "exp": now + life, "jti" if jti else "nonce": name}
+        claims = {"iss": issuer, "sub": f"user-{serial % 50}", "iat": now - 5, "exp": now + life,
+                  "nonce" if kind == "digest" else "jti": name}
+        if kind in CLAIM:
+            claims |= {CLAIM[kind]: name, "jti": "jti-" + name}
         text = self.HEAD + b"." + part(claims)
         mac = base64.urlsafe_b64encode(hmac.digest(self.secret, text, hashlib.sha256)).rstrip(b"=")
-        return Token((text + b"." + mac).decode(), name if jti else None, issuer, now + life)
+        return Token((text + b"." + mac).decode(), None if kind == "digest" else name, issuer, now + life, kind)
 
     def any(self, rng):
-        """Every kind of row: with and without jti, of both issuers."""
-        return self(issuer=SECOND if rng.random() < 0.2 else ISSUER, jti=rng.random() < 0.8)
+        """Every kind of row that ends a token, of both issuers."""
+        kind = rng.choice(("token", "token", "token", "digest", "named", "session", "subject", "client"))
+        return self(issuer=SECOND if rng.random() < 0.2 else ISSUER, kind=kind)
 
 
 # ---- the server ----
@@ -120,6 +128,17 @@ def is_stopped(pid):
         return True
 
 
+ADMIN = """
+<Location "/boss">
+    SetHandler tokrevoke-admin
+    AuthType Basic
+    AuthName boss
+    AuthUserFile "{root}/conf/users"
+    Require valid-user
+</Location>
+"""
+
+
 class Site(Httpd):
     """
     One folder and one port, and any number of servers one after another. up() starts one; kill_all() leaves no process of it. The
@@ -139,6 +158,7 @@ class Site(Httpd):
         self.offsets = collections.Counter()
         self.expect_log("AH00098: pid file .* overwritten", always=True)  # what httpd says at a start after a kill
         self.write("conf/secret.bin", mint.secret, 0o600)
+        self.write("conf/users", b"boss:{SHA}" + base64.b64encode(hashlib.sha1(b"pw").digest()))
         sites.append(self)
 
     @property
@@ -165,7 +185,7 @@ class Site(Httpd):
         rules = "TokRevokeSharedSecret {root}/conf/secret.bin\nTokRevokeMaxLifetime unlimited\nTokRevokeClockSkew 0\n"
         return (f'TokRevokeDatabase "{self.database}"\nTokRevokeCapacity {self.capacity}\n'
                 + "".join(f'<TokRevokeIssuer "{i}">\n{rules}</TokRevokeIssuer>\n' for i in (ISSUER, SECOND))
-                + ALIAS + protected("app") + endpoint("/revoke") + self.more)
+                + ALIAS + protected("app") + endpoint("/revoke") + ADMIN + self.more)
 
     def command(self, *args, name="httpd.conf"):
         return [*self.wrapper, *super().command(*args, name=name)]
@@ -398,7 +418,7 @@ def ask(site, tokens, connection=None, batch=40):
 def wrong(site, tokens, expected, connection=None):
     """The tokens whose verdict is another one: [(jti, verdict)]."""
     tokens = list(tokens)
-    return [(t.jti or t.text[-12:], v) for t, v in zip(tokens, ask(site, tokens, connection)) if v != expected]
+    return [(t.value or t.text[-12:], v) for t, v in zip(tokens, ask(site, tokens, connection)) if v != expected]
 
 
 def check(site, kept, good, connection=None):
@@ -409,8 +429,22 @@ def check(site, kept, good, connection=None):
     assert not bad, f"never revoked: {bad[:5]}"
 
 
+def item(token):
+    """How an administrator revokes it."""
+    own = {"expires": token.expires} if token.kind == "named" else {}
+    return {"kind": "token" if token.kind == "named" else token.kind, "iss": token.issuer, "value": token.value, **own}
+
+
 def revoke(connection, token):
+    """One token, or a list of such as only an administrator revokes."""
+    if isinstance(token, list) or token.kind not in ("token", "digest"):
+        body = json.dumps([item(t) for t in token] if isinstance(token, list) else item(token))
+        return connection.request("POST", "/boss/revocations", JSON, BOSS, body=body)
     return connection.request("POST", "/revoke", FORM, body="token=" + token.text)
+
+
+def is_done(r):
+    return r is not None and r.status in (200, 201)
 
 
 class Caller:
@@ -468,13 +502,14 @@ def revoke_all(site, tokens):
     with Caller(site) as caller:
         for token in tokens:
             r = caller.revoke(token)
-            assert r is not None and r.status == 200, (r, site.tail())
+            assert is_done(r), (r, site.tail())
     return tokens
 
 
 def is_503(r):
     """RFC 7009 2.2.1: the client may try again, and is told when."""
-    return r.status == 503 and int(r["Retry-After"]) > 0 and r.json()["error"] == "temporarily_unavailable"
+    told = r.status == 503 and r.json()
+    return told and int(r["Retry-After"]) > 0 and (told.get("error") == "temporarily_unavailable" or told.get("status") == 503)
 
 
 def no_503(load):
@@ -501,6 +536,7 @@ class Load:
         self.limit = limit  # of one thread, so that rounds stay short
         self.restless = restless  # a connection for each request
         self.kept, self.open, self.failures = [], [], []
+        self.lists = []  # without an answer
         self.good = [site.mint.any(rng) for _ in range(4)]
         self.stop = threading.Event()
         self.threads = [threading.Thread(target=self.work, args=(self.revoking, rng.getrandbits(32))) for _ in range(threads)]
@@ -508,17 +544,24 @@ class Load:
 
     def revoking(self, c, rng):
         """One revocation. An answer that never came is no promise."""
-        brief = rng.random() < 0.25  # rows that are cleaned away meanwhile
-        token = self.site.mint(life=rng.randrange(1, 4)) if brief else self.site.mint.any(rng)
+        draw = rng.random()
+        if draw < 0.1:
+            kinds = ("named", "session", "subject", "client")
+            tokens = [self.site.mint(kind=rng.choice(kinds)) for _ in range(rng.choice((2, 5, 40)))]
+        elif draw < 0.3:  # rows that are cleaned away meanwhile
+            tokens = [self.site.mint(life=rng.randrange(1, 4), kind=rng.choice(("token", "named")))]
+        else:
+            tokens = [self.site.mint.any(rng)]
         try:
-            r = revoke(c, token)
+            r = revoke(c, tokens if len(tokens) > 1 else tokens[0])
         except (OSError, EOFError):
-            self.open.append(token)
+            self.open += tokens
+            self.lists += [tokens] if len(tokens) > 1 else []
             raise
-        if r.status == 200:
-            self.kept.append(token)
+        if is_done(r):
+            self.kept += tokens
             return
-        self.open.append(token)
+        self.open += tokens
         self.failures.append(r)
         if r["Connection"] == "close":
             raise EOFError
@@ -529,7 +572,7 @@ class Load:
                 continue
             c.send_raw(page(token))
             if (found := verdict(c.receive())) != expected:
-                self.failures.append((token.jti, found, expected))
+                self.failures.append((token.value, found, expected))
 
     def work(self, step, seed):
         rng = random.Random(seed)

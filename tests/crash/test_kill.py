@@ -239,6 +239,8 @@ def test_a_revocation_is_either_stored_or_not_and_stays_so(new_site, seed):
     assert not load.failures, load.failures[:5]
     first = ask(site, undecided)
     assert set(first) <= {ACCEPTED, REVOKED}
+    for tokens in load.lists:
+        assert len(set(ask(site, tokens))) == 1, "a list is stored in part"
     for _ in range(3):
         for c in site.one_to_each().values():
             assert ask(site, undecided, c) == first

@@ -48,7 +48,7 @@ def test_a_database_locked_by_another_program_stops_revoking_and_not_checking(si
         token = mint()
         until(lambda c=caller, t=token: c.revoke(t).status == 200, 2, lambda: "revoking does not come back:\n" + site.tail())
         kept.append(token)
-    names = {t.jti for t in waiting}
+    names = {t.value for t in waiting}
     until(lambda: names <= audit.values(site.state / "tokrevoke.db"), 3, "what waited is not stored", every=0.05)
     site.again()
     check(site, kept + waiting, good)
@@ -61,7 +61,7 @@ def test_what_another_program_writes_is_in_force_within_a_second(site, mint):
         kept += revoke_all(site, [mint()])
         token = mint()
         assert ask(site, [token]) == [ACCEPTED]
-        audit.revoke(site.state / "tokrevoke.db", token.issuer, token.jti, token.expires)
+        audit.revoke(site.state / "tokrevoke.db", token.issuer, token.value, token.expires)
         for caller in homes:
             until(lambda c=caller, t=token: ask(site, [t], c.connection()) == [REVOKED], 1, "not in force after a second")
         kept.append(token)
@@ -81,7 +81,7 @@ def test_a_backup_under_way_disturbs_nothing(site, mint):
         source.backup(copy)
         source.close()
         copy.close()
-    assert {t.jti for t in kept} <= audit.values(site.root / "backup.db")
+    assert {t.value for t in kept} <= audit.values(site.root / "backup.db")
     assert audit.complaints(site.root / "backup.db") == []
     check(site, kept, [mint()])
     site.again()

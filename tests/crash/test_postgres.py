@@ -7,8 +7,8 @@ import time
 import pytest
 
 import pgserver
-from crashing import (ACCEPTED, FAILED, KILLED, REVOKED, SLOW, Caller, Load, ask, callers, check, is_503, no_503, revoke_all,
-                      until, wrong)
+from crashing import (ACCEPTED, BOSS, FAILED, KILLED, REVOKED, SLOW, Caller, Load, ask, callers, check, is_503, is_done, no_503,
+                      revoke_all, until, wrong)
 
 pytestmark = pytest.mark.skipif(bool(pgserver.unavailable()), reason=pgserver.unavailable() or "-")
 
@@ -82,9 +82,9 @@ def test_two_servers_see_each_others_revocations_within_a_second(new_pair, mint,
     slowest = 0.0
     for number in range(10):
         here = number % 2
-        tokens = [mint(jti=number % 3 > 0) for _ in range(3)]
+        tokens = [mint(kind=("token", "digest", "subject")[number % 3]) for _ in range(3)]
         for token in tokens:
-            assert homes[here][0].revoke(token).status == 200
+            assert is_done(homes[here][0].revoke(token))
         answered = time.monotonic()
         assert seen_by(sites[here], tokens, homes[here])
         until(lambda: seen_by(sites[1 - here], tokens, homes[1 - here]), 1, "the other server does not know after a second")
@@ -119,6 +119,7 @@ def test_without_its_database_httpd_checks_for_a_while_and_then_stops_trusting(n
     site.up()
     good = mint()
     kept = revoke_all(site, [mint() for _ in range(3)])
+    stopping = time.monotonic()
     pg.stop()
     stopped = time.monotonic()
     waiting = mint()
@@ -128,7 +129,7 @@ def test_without_its_database_httpd_checks_for_a_while_and_then_stops_trusting(n
     check(site, [*kept, waiting], [good])
     assert time.monotonic() - stopped < STALE, "pages were not answered for as long as they should"
     _, took = until(lambda: ask(site, [good])[0].startswith("503"), STALE + 4, "the list is old, and tokens are still trusted")
-    assert time.monotonic() - stopped > STALE - 1, f"trust ended after {took} s already"
+    assert time.monotonic() - stopping > STALE - 1, f"trust ended after {took} s already"
     assert set(ask(site, kept)) <= {REVOKED, *(v for v in ask(site, kept) if v.startswith("503"))}
     assert site.get("/index.html").status == 200  # what needs no token goes on
     pg.start()
@@ -136,7 +137,8 @@ def test_without_its_database_httpd_checks_for_a_while_and_then_stops_trusting(n
     late = mint()
     with Caller(site) as caller:
         until(lambda: caller.revoke(late).status == 200, 10, lambda: "revoking does not come back:\n" + site.tail())
-    until(lambda: [waiting.jti] in pg.sql("SELECT value FROM tokrevoke_revocations"), 10, "what waited is not stored", every=0.1)
+    stored = "SELECT value FROM tokrevoke_revocations"
+    until(lambda: [waiting.value] in pg.sql(stored), 10, "what waited is not stored", every=0.1)
     site.again()
     check(site, [*kept, waiting, late], [good])
 
@@ -237,3 +239,59 @@ def test_a_damaged_row_is_not_served(new_pair, pg, mint):
         pg.sql("DELETE FROM tokrevoke_revocations; INSERT INTO tokrevoke_revocations TABLE keep_r;"
                "DELETE FROM tokrevoke_state; INSERT INTO tokrevoke_state TABLE keep_s; DROP TABLE keep_r, keep_s")
     site.up()
+
+
+# ---- the list for administrators ----
+
+def page_of(site, query=""):
+    r = site.get("/boss/revocations" + query, BOSS)
+    assert r.status == 200, (r, site.tail())
+    return r.json()
+
+
+def test_the_list_is_read_from_the_server_and_leaves_no_connection_behind(new_pair, pg, mint):
+    site = new_pair(children=2).up()
+    tokens = [mint(kind=kind) for kind in ("token", "digest", "session", "subject", "client", "named") * 2]
+    revoke_all(site, tokens)
+    connections = len(pg.sql("SELECT 1 FROM pg_stat_activity WHERE datname = 'tokrevoke'"))
+    whole = page_of(site)
+    assert [r["kind"] for r in whole["revocations"]] == ["token", "client", "subject", "session", "digest", "token"] * 2
+    assert [r["seq"] for r in whole["revocations"]] == list(range(len(tokens), 0, -1)) and whole["next"] is None
+    assert {r["actor"] for r in whole["revocations"]} == {"boss", ""}
+    assert [r["value"] for r in page_of(site, "?kind=subject")["revocations"]] == [tokens[9].value, tokens[3].value]
+    assert [r["seq"] for r in page_of(site, "?sub=" + tokens[3].value)["revocations"]] == [4]
+    assert [r["kind"] for r in page_of(site, "?kind=token&limit=3")["revocations"]] == ["token", "digest", "token"]
+    first = page_of(site, "?limit=5")
+    second = page_of(site, f"?limit=5&after={first['next']}")
+    assert [r["seq"] for r in first["revocations"] + second["revocations"]] == list(range(12, 2, -1))
+    assert page_of(site, "?sub=%27%3B--%20%5C%C3%A4")["revocations"] == []
+    assert len(pg.sql("SELECT 1 FROM pg_stat_activity WHERE datname = 'tokrevoke'")) <= connections
+    told = site.get("/boss/status", BOSS).json()
+    assert "PostgreSQL" in told["store"]["name"] and pg.password not in told["store"]["name"]
+
+
+def test_without_its_server_the_list_is_an_error_and_comes_back_with_it(new_pair, pg, mint):
+    site = new_pair(children=2).up()
+    token = mint(kind="subject")
+    revoke_all(site, [token])
+    pg.stop(signal.SIGQUIT)
+    r = site.get("/boss/revocations", BOSS)
+    assert is_503(r), r
+    assert "TR050" in site.said() and pg.password not in site.said()
+    pg.start()
+    until(lambda: site.get("/boss/revocations", BOSS).status == 200, 10, "the list does not come back")
+    assert page_of(site)["revocations"][0]["value"] == token.value
+
+
+def test_a_thousand_at_once_are_one_transaction(new_pair, pg, mint):
+    site = new_pair(children=2).up()
+    tokens = [mint(kind=("session", "subject", "client", "named")[i % 4]) for i in range(1000)]
+    with Caller(site) as caller:
+        assert is_done(caller.revoke(tokens))
+    assert len(pg.sql("SELECT DISTINCT xmin::text FROM tokrevoke_revocations")) == 1
+    homes = callers(site)
+    for caller in homes:
+        caller.check(tokens[::20])
+        caller.close()
+    site.again()
+    check(site, tokens[::20], [mint()])

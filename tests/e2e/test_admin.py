@@ -228,7 +228,8 @@ def test_a_list_may_mix_kinds_and_is_answered_in_its_order(site, db, mint):
     assert revoked(site, [item("subject", name())])[0] == numbers[-1] + 1
 
 
-WRONG = {"a kind that is none": {"kind": "user"}, "no kind": {"kind": None}, "an issuer that is not trusted": {"iss": "https://idp.test"},
+WRONG = {"a kind that is none": {"kind": "user"}, "no kind": {"kind": None},
+         "an issuer that is not trusted": {"iss": "https://idp.test"},
          "the star": {"iss": "*"}, "no value": {"value": ""}, "a number as value": {"value": 7},
          "milliseconds": {"issued_before": 1000 * int(time.time())}, "a time as text": {"issued_before": "2020-01-01"},
          "expires for a subject": {"expires": int(time.time()) + 100}, "a misspelt member": {"issuedBefore": 5},
@@ -248,7 +249,8 @@ def test_an_item_that_is_wrong_is_named_and_none_of_its_list_is_stored_or_in_for
 
 def test_a_body_that_is_no_list_of_items_is_refused(site, db):
     before = db.state()
-    for body in ("", "[]", "null", "1", "{", "[1]", '"x"', "{} {}", '{"kind":"subject","kind":"token"}', "[[]]", "kind=subject", "\xff"):
+    for body in ("", "[]", "null", "1", "{", "[1]", '"x"', "{} {}", '{"kind":"subject","kind":"token"}', "[[]]", "kind=subject",
+                 "\xff"):
         assert post(site, body).status == 400, body
     assert "1 to 1000" in problem(post(site, [item("subject", "a")] * 1001), 400)
     assert db.state() == before
@@ -257,7 +259,8 @@ def test_a_body_that_is_no_list_of_items_is_refused(site, db):
 def test_a_body_of_another_type_or_length_is_refused(site, db):
     before = db.state()
     body = json.dumps(item("subject", name()))
-    for kind in (FORM, "Content-Type: text/plain", "X-None: 1", "Content-Type: application/jsonx", "Content-Type: multipart/form-data"):
+    for kind in (FORM, "Content-Type: text/plain", "X-None: 1", "Content-Type: application/jsonx",
+                 "Content-Type: multipart/form-data"):
         problem(post(site, body, kind=kind), 415)
     problem(post(site, " " * (4 << 20) + body), 413)
     assert db.state() == before
@@ -307,7 +310,8 @@ def test_reading_is_httpds_own_business(site):
 OWN = "Origin: http://{host}"
 CROSS = {"another site": ("Sec-Fetch-Site: cross-site",), "an unknown word": ("Sec-Fetch-Site: elsewhere",),
          "another origin": ("Origin: https://evil.test",), "no origin at all": ("Origin: null",),
-         "another port": ("Origin: http://127.0.0.1:1",), "another origin that claims to be ours": ("Sec-Fetch-Site: cross-site", OWN)}
+         "another port": ("Origin: http://127.0.0.1:1",),
+         "another site that claims to be ours": ("Sec-Fetch-Site: cross-site", OWN)}
 HOME = {"a program": (), "the same origin": ("Sec-Fetch-Site: same-origin",), "the same site": ("Sec-Fetch-Site: same-site",),
         "the address bar": ("Sec-Fetch-Site: none",), "our own origin": (OWN,)}
 
@@ -368,8 +372,8 @@ def test_the_list_tells_everything_newest_first(own_site, keys, mint):
     server = start(own_site, keys)
     opaque, at = without_jti(mint), now() - 50
     revoke_all(server, [opaque, plain := mint()])
-    numbers = revoked(server, [item("subject", "alice", issued_before=at + 0.5, reason="a \"reason\" </b>"), item("session", "s1", issued_before=at),
-                               item("issuer", issued_before=at)], user=b"other")
+    numbers = revoked(server, [item("subject", "alice", issued_before=at + 0.5, reason="a \"reason\" </b>"),
+                               item("session", "s1", issued_before=at), item("issuer", issued_before=at)], user=b"other")
     page = listed(server)
     assert page["next"] is None
     assert [r["kind"] for r in page["revocations"]] == ["issuer", "session", "subject", "token", "digest"]
@@ -389,7 +393,8 @@ def test_the_list_can_be_filtered(own_site, keys, mint):
     server = start(own_site, keys)
     revoke_all(server, [no_jti := without_jti(mint), one := mint()])
     jti = claims_of(one)["jti"]
-    revoked(server, [item("subject", "alice"), item("subject", "bob+ ä"), item("session", "alice"), item("client", "c"), item("token", "alice")])
+    revoked(server, [item("subject", "alice"), item("subject", "bob+ ä"), item("session", "alice"), item("client", "c"),
+                     item("token", "alice")])
 
     def values(query):
         return [(r["kind"], r["value"]) for r in listed(server, query)["revocations"]]
@@ -435,7 +440,8 @@ def test_what_has_expired_or_is_only_remembered_is_not_listed(own_site, keys):
     server = start(own_site, keys)
     end = now() + 3600
     Database(server).insert(("member", "", "a" * 64, end, 5), ("logout", ISS, "l1", end), ("family", "", "0" * 15 + "7", end),
-                            ("opaque", "", "b" * 64, None), ("token", ISS, "dead", 1000), ("subject", ISS, "alice", end, 7 * 10**6))
+                            ("opaque", "", "b" * 64, None), ("token", ISS, "dead", 1000),
+                            ("subject", ISS, "alice", end, 7 * 10**6))
     found = listed(server)["revocations"]
     assert [(r["kind"], r["value"]) for r in found] == [("subject", "alice"), ("opaque", "b" * 64), ("family", "0" * 15 + "7")]
     assert found[0]["issued_before"] == 7 and found[1]["expires"] is None and found[0]["actor"] == "tests"
