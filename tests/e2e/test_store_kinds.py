@@ -22,7 +22,8 @@ ISS, TWO = "https://idp.test/", "https://two.test/"
 serial = itertools.count()
 BOSS = basic(b"boss")
 MORE = (f'<Location "/tr">\n    SetHandler tokrevoke-admin\n    {chr(10).join(BASIC)}\n</Location>\n'
-        + endpoint("/opaque/revoke", "TokRevokeOpaque 10d", *BASIC) + issuer(TWO, jwks("all")))
+        + endpoint("/opaque/revoke", "TokRevokeOpaque 10d", *BASIC) + issuer(TWO, jwks("all"))
+        + '<Location "/token">\n    TokRevokeGuardTokenEndpoint On\n    TokRevokeOpaque 10d\n</Location>\n')
 
 
 def start(server, keys):
@@ -96,11 +97,19 @@ class Everything:
         """In force, in the table, and known to be stored: revoking it again writes nothing."""
         are_revoked(server, self.ended)
         are_accepted(server, [*self.good, self.mint(iss=TWO, iat=int(time.time()) + 3)])
+        assert is_guarded(server, self.opaque) and not is_guarded(server, self.opaque + "x")
         assert counts(server) == {kind: 1 + (kind == "token") for kind in KINDS}
 
 
 def counts(server):
     return server.get("/tr/status", BOSS).json()["table"]["by_kind"]
+
+
+def is_guarded(server, refresh_token):
+    """Is this refresh token turned away? One that is let through meets no token endpoint, and no file."""
+    r = server.get("/token", FORM, method="POST", body="grant_type=refresh_token&refresh_token=" + refresh_token)
+    assert r.status in (400, 404, 405), r
+    return r.status == 400 and r.json()["error"] == "invalid_grant"
 
 
 def kill(server):
@@ -204,7 +213,7 @@ def test_entries_of_every_kind_that_could_not_be_stored_are_in_force_and_stored_
 
 def test_what_another_program_stores_of_every_kind_is_in_force(site, mint):
     every = Everything(mint)
-    digests = [hashlib.sha256(b"o").hexdigest(), hashlib.sha256(every.single[1].rpartition(".")[0].encode()).hexdigest()]
+    digests = [hashlib.sha256(every.opaque.encode()).hexdigest(), hashlib.sha256(every.single[1].rpartition(".")[0].encode()).hexdigest()]
     now = int(time.time())
     rows = [(i["kind"], i["iss"], i.get("value", ""), now + 600, 0 if i["kind"] == "token" else now * 10**6) for i in every.items]
     Database(site).insert(*rows, ("token", ISS, claims_of(every.single[0])["jti"], now + 600), ("opaque", "", digests[0], None),
