@@ -12,6 +12,7 @@ from tokens import MAIN, b64, claims, compact, signature
 
 
 def refused(main, token, reason, path="/p/app/ok.txt", status=401, host=None):
+    """R9068-07: whatever is wrong."""
     r = main.bearer(path, token, host=host)
     assert (r.status, r.reason) == (status, reason), (r, token[:200])
     assert "invalid_token" in r["WWW-Authenticate"]
@@ -163,7 +164,7 @@ def test_a_token_over_16_kib_is_malformed(main, mint):
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", "es256", "ES256 ", "ES-256", "HS1", "RS1", "RSA1_5", "dir",
                                  "A256KW", "ES256\n", "RS256,ES256", 5, None, True, [], ["ES256"], {}, 1.5], ids=repr)
 def test_an_unknown_algorithm_is_refused(main, keys, alg):
-    """JWS-06, JWS-07"""
+    """JWS-06, JWS-07, R9068-04"""
     token = compact({"alg": alg, "kid": "p256"}, claims(), "ES256", keys["p256"])
     refused(main, token, "algorithm")
 
@@ -198,7 +199,7 @@ def test_without_a_list_the_keys_decide(main, mint, alg, kind):
                                  "https://idp.test/x", " https://idp.test/", "https://idp.test/ ", "*", "", "https://evil.test/",
                                  "https://idp.test:443/", "https://idp%2Etest/"])
 def test_an_issuer_is_compared_byte_by_byte(main, mint, iss):
-    """JWT-06"""
+    """JWT-06, R9068-04"""
     refused(main, mint(iss=iss), "unknown_issuer")
 
 
@@ -337,7 +338,7 @@ def test_a_far_future_is_no_overflow(main, mint, exp):
 @pytest.mark.parametrize("aud", ["Legacy-App", "legacy", "legacy-app2", " legacy-app", "", [], ["x", "y"], [["legacy-app"]], 7, None,
                                  {"legacy-app": 1}, ["legacy-app", 7], "legacy-app other-app"], ids=str)
 def test_an_audience_that_does_not_name_us_is_refused(main, mint, aud):
-    """JWT-05, BCP-07"""
+    """JWT-05, BCP-07, R9068-04"""
     refused(main, mint(iss=at.AUD, aud=aud), "audience")
 
 

@@ -193,6 +193,7 @@ def pair(new_server, keys):
 
 
 def test_two_httpds_on_one_file_hear_of_each_others_revocations_within_a_second(pair, mint, record_property):
+    """R7009-18"""
     db = Database(pair[0])
     times = []
     with EveryChild(pair[0]) as first, EveryChild(pair[1]) as second:
