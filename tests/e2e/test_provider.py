@@ -190,7 +190,7 @@ def test_a_logout_without_sid_ends_all_sessions_of_the_user(site):
 
 
 def test_logging_out_everywhere_here_ends_all_of_its_tokens_for_the_user(site):
-    """Of every session and every client; a login after that second passes."""
+    """GTR-05: of every session and every client; a login after that second passes."""
     tokens = [site.login("web", "grace"), site.login("spa", "grace"), site.login("steady", "grace")]
     heidi = site.login("web", "heidi")
     r = site.server.get("/logout-everywhere", "Authorization: Bearer " + tokens[1]["access_token"], "Accept: application/json", method="POST",
