@@ -32,6 +32,7 @@ typedef struct tr_issuer_t {
     bool require_jti;
     int64_t skew_s;         /* seconds, 0 or more */
     int64_t max_lifetime_s; /* seconds, or TR_UNLIMITED */
+    int64_t longest_s;      /* the same, of all servers that take tokens of this issuer; 0: there is no other */
 } tr_issuer_t;
 
 /* The trusted issuers of one (virtual) server: iss -> tr_issuer_t *. "*" is one of the keys. */

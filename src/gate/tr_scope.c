@@ -64,7 +64,8 @@ apr_status_t tr_gate_entry_opaque(tr_entry_t *out, tr_str_t text, int64_t expire
  */
 static int64_t end_of_all(const tr_issuer_t *issuer, apr_time_t issued_before, const tr_keep_t *keep, apr_time_t now)
 {
-    int64_t lifetime_s = issuer->max_lifetime_s == TR_UNLIMITED ? TR_FOREVER : issuer->max_lifetime_s;
+    int64_t longest_s = issuer->longest_s != 0 ? issuer->longest_s : issuer->max_lifetime_s;
+    int64_t lifetime_s = longest_s == TR_UNLIMITED ? TR_FOREVER : longest_s;
     int64_t end_s = add(add(apr_time_sec(issued_before) + 1, lifetime_s), keep->after_s);
 
     return keep->refresh_s > 0 ? later(end_s, add(add(apr_time_sec(now) + 1, keep->refresh_s), keep->after_s)) : end_s;

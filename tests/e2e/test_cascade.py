@@ -229,3 +229,18 @@ def test_where_a_token_endpoint_is_guarded_cut_offs_live_as_long_as_refresh_toke
     assert server.revoke(mint(sub="zoe", typ="Refresh"), path="/cascade").status == 200
     expires = Database(server).rows("value = ?", "zoe")[0]["expires_at"]
     assert expires is None if lives is None else began + lives + 60 <= expires <= time.time() + lives + 62
+
+
+def test_a_cut_off_is_kept_for_the_server_that_lets_tokens_live_longest(new_server, keys, mint):
+    """One table for all virtual hosts: one may let tokens of the same issuer live longer than the one that was asked."""
+    server = new_server(children=2)
+    write_keys(server, keys)
+    own = "\n".join(("TokRevokeMaxLifetime 40d", "TokRevokeKeySet {root}/conf/all.jwks"))
+    vhosts = ("<VirtualHost 127.0.0.1:{port}>\nServerName 127.0.0.1\n</VirtualHost>\n<VirtualHost 127.0.0.1:{port}>\nServerName long.test\n"
+              f'<TokRevokeIssuer "https://idp.test/">\n{own}\n</TokRevokeIssuer>\n</VirtualHost>\n')
+    server.start(text(endpoint("/cascade", "TokRevokeCascade subject"), vhosts))
+    began = int(time.time())
+    assert server.revoke(mint(sub="zoe", typ="Refresh"), path="/cascade").status == 200
+    expires = Database(server).rows("value = ?", "zoe")[0]["expires_at"]
+    assert began + 40 * 24 * HOUR + 60 <= expires <= time.time() + 40 * 24 * HOUR + 62
+    assert server.bearer(PAGE, mint(sub="zoe", exp=began + 30 * 24 * HOUR), host="long.test").reason == "revoked"
