@@ -29,6 +29,11 @@ static inline tr_str_t tr_str(const char *data, apr_size_t len)
     return s;
 }
 
+static inline apr_time_t tr_later(apr_time_t a, apr_time_t b)
+{
+    return a > b ? a : b;
+}
+
 /* A view of a NUL-terminated string; NULL gives the empty view. */
 static inline tr_str_t tr_str_z(const char *z)
 {

@@ -67,6 +67,9 @@ bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark
 void tr_table_begin_locked(tr_table_t *table);
 void tr_table_end_locked(tr_table_t *table);
 
+/* Do n more entries fit, once what has expired is out? */
+bool tr_table_has_room_locked(tr_table_t *table, uint32_t n, int64_t now_s);
+
 /*
  * Add e, or lengthen an equal entry's life and move its cut-off later; neither ever moves back. Every reader in every
  * process sees it once this returns. now_s (seconds since 1970) says which entries have expired and may give up their

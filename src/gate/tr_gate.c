@@ -1,6 +1,8 @@
 /* tr_gate.c: the order in which a token is judged. The first check that fails gives the reason. */
 #include "tr_gate.h"
 
+#include <apr_strings.h>
+
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -133,6 +135,24 @@ static apr_status_t check_own(tr_kind_t *by, const tr_gate_t *gate, const tr_ent
     return rv == APR_SUCCESS && is_revoked ? TR_REVOKED : rv;
 }
 
+/* It may have been revoked while nobody here knew its issuer, key or algorithm (tr_gate_opaque_text): keys change. */
+static apr_status_t check_unread(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool)
+{
+    tr_entry_t own;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!tr_table_has(gate->table, TR_KIND_OPAQUE)) {
+        return APR_SUCCESS;
+    }
+    rv = tr_gate_entry_opaque(&own, token->jws.signing_input, TR_FOREVER, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *by = own.kind;
+    return tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value)) ? TR_REVOKED
+                                                                                                           : APR_SUCCESS;
+}
+
 /* Nothing was found, which counts only if the table knows what others revoked. */
 static apr_status_t check_informed(const tr_gate_t *gate)
 {
@@ -151,6 +171,9 @@ apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const t
     rv = tr_gate_entry(&own, token, &no_matter, pool);
     if (rv == APR_SUCCESS) {
         rv = check_own(by, gate, &own, pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = check_unread(by, gate, token, pool);
     }
     if (rv == APR_SUCCESS && is_cut_off_by_kind(by, gate, token)) {
         rv = TR_REVOKED;
@@ -194,6 +217,15 @@ apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t 
     return rv == APR_SUCCESS ? tr_token_read_identity(out) : rv;
 }
 
+/* A JWS without its signature is no token of anybody's, but part of one, which must not be named by who knows only that. */
+static bool is_unsigned_jws(tr_str_t text, apr_pool_t *pool)
+{
+    tr_jws_t jws;
+    apr_status_t rv = tr_jws_parse(&jws, tr_str_z(apr_pstrcat(pool, tr_str_dup_z(text, pool), ".AA", NULL)), pool);
+
+    return rv == APR_SUCCESS || rv == TR_ALGORITHM;
+}
+
 bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool)
 {
     tr_jws_t jws;
@@ -207,5 +239,5 @@ bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr
     /* Three parts of base64url it is also where nobody here has heard of its algorithm. */
     while ((rv == APR_SUCCESS || rv == TR_ALGORITHM) && out->len > 0 && out->data[--out->len] != '.') {
     }
-    return text.len > 0 && text.len <= TR_MAX_TOKEN_LEN;
+    return text.len > 0 && text.len <= TR_MAX_TOKEN_LEN && !is_unsigned_jws(text, pool);
 }

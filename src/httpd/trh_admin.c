@@ -76,7 +76,7 @@ static int revoke_all(request_rec *r, tr_revocation_t *list, int n)
 
 static int read_and_revoke(request_rec *r)
 {
-    tr_admin_context_t context = {.issuers = trh_server(r->server)->issuers, .keep = trh_keep(), .now = apr_time_now()};
+    tr_admin_context_t context = {.issuers = trh_server(r->server)->issuers, .keep = trh_keep()};
     tr_revocation_t *list;
     tr_problem_t problem;
     tr_str_t body;
@@ -91,6 +91,7 @@ static int read_and_revoke(request_rec *r)
                       status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 4 MiB" : "The body could not be read");
     }
     context.circumstances = trh_circumstances(r);
+    context.now = apr_time_now(); /* not when its first byte came: who is logged in meanwhile is meant, too */
     return tr_admin_read(&list, &n, &problem, body, &context, r->pool) == APR_SUCCESS ? revoke_all(r, list, n)
                                                                                       : answer_problem(r, &problem);
 }

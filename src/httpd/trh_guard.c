@@ -290,7 +290,7 @@ static int refuse(request_rec *r, int status, const char *sentence)
 
 int trh_guard_handler(request_rec *r)
 {
-    trh_guarded_t *guarded = trh_guarded(r);
+    trh_guarded_t *guarded;
     tr_grant_body_t type = tr_grant_body(apr_table_get(r->headers_in, "Content-Type"), r->pool);
     tr_guard_outcome_t outcome;
     tr_grant_t grant;
@@ -298,6 +298,9 @@ int trh_guard_handler(request_rec *r)
     const char *sentence;
     int status = OK;
 
+    /* Once more: a fast redirect (DirectoryIndex, MultiViews) brings the configuration of another file after fixups. */
+    (void)trh_guard_fixup(r);
+    guarded = trh_guarded(r);
     if (guarded == NULL) {
         return DECLINED;
     }

@@ -95,6 +95,17 @@ static bool is_there(const tr_table_t *table, const tr_entry_t *e)
     return tr_table_lookup(table, NULL, tr_table_mark(table, e->kind, e->issuer, e->value));
 }
 
+/* All or none: half a list in force that is never stored would come back to life at the next start. */
+static bool has_room_locked(tr_ledger_t *ledger, const tr_revocation_t *list, int n, apr_time_t now)
+{
+    uint32_t fresh = 0;
+
+    for (int i = 0; i < n; i++) {
+        fresh += !is_there(ledger->table, &list[i].entry);
+    }
+    return tr_table_has_room_locked(ledger->table, fresh, apr_time_sec(now));
+}
+
 static apr_status_t publish(tr_ledger_t *ledger, tr_revocation_t *list, int n, apr_time_t now)
 {
     apr_status_t rv = begin(ledger);
@@ -102,6 +113,9 @@ static apr_status_t publish(tr_ledger_t *ledger, tr_revocation_t *list, int n, a
 
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    if (!has_room_locked(ledger, list, n, now)) {
+        rv = APR_ENOSPC;
     }
     for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
         list[i].was_there = is_there(ledger->table, &list[i].entry);

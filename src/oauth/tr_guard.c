@@ -71,7 +71,8 @@ static void read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
 
     dot = dot != NULL ? memchr(dot + 1, '.', (apr_size_t)(end - dot - 1)) : NULL;
     memset(token, 0, sizeof(*token));
-    if (dot == NULL || memchr(dot + 1, '.', (apr_size_t)(end - dot - 1)) != NULL) {
+    /* What stands behind a third dot is no reason to look away: some split at dots and forget empty parts. */
+    if (dot == NULL) {
         return;
     }
     shown->opaque = tr_str(shown->text.data, (apr_size_t)(dot - shown->text.data));
@@ -133,7 +134,7 @@ static apr_status_t check(tr_kind_t *by, bool *is_own, const shown_t *shown, con
 
 static int64_t end_of_opaque(const tr_guard_t *guard)
 {
-    return guard->opaque_s == TR_FOREVER ? TR_FOREVER : apr_time_sec(guard->now) + 1 + guard->opaque_s;
+    return guard->opaque_s == TR_FOREVER ? TR_FOREVER : apr_time_sec(tr_later(guard->wall, guard->now)) + 1 + guard->opaque_s;
 }
 
 /*

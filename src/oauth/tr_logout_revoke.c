@@ -90,7 +90,7 @@ static apr_status_t add_token(work_t *work, tr_ledger_t *ledger, const tr_token_
     int n = 0;
     apr_status_t rv = tr_gate_scope(entries, &n, token, request->scope, request->keep, request->wall, work->pool);
 
-    if (rv == APR_SUCCESS && tr_scope_is_done(work->gate, ledger, token, entries, n, request->now, work->pool)) {
+    if (rv == APR_SUCCESS && tr_scope_is_done(work->gate, ledger, token, entries, n, request->wall, work->pool)) {
         return APR_SUCCESS;
     }
     for (int i = 0; i < n && rv == APR_SUCCESS; i++) {
@@ -169,7 +169,8 @@ static void look_at_opaque(work_t *work)
         note_passed_over(work, request->refresh_token, work->opaque);
         return;
     }
-    rv = tr_gate_entry_opaque(&entry, opaque, apr_time_sec(request->now) + 1 + request->opaque_s, work->pool);
+    rv = tr_gate_entry_opaque(&entry, opaque, apr_time_sec(tr_later(request->wall, request->now)) + 1 + request->opaque_s,
+                              work->pool);
     if (rv != APR_SUCCESS) {
         fail(work, rv);
         return;

@@ -107,7 +107,7 @@ static apr_status_t revoke_token(const tr_revoke_request_t *request, tr_str_t re
     int n;
     apr_status_t rv = tr_gate_scope(entries, &n, token, scope, request->keep, request->wall, pool);
 
-    if (rv != APR_SUCCESS || (n > 1 && tr_scope_is_done(gate, ledger, token, entries, n, request->clean_now, pool))) {
+    if (rv != APR_SUCCESS || (n > 1 && tr_scope_is_done(gate, ledger, token, entries, n, request->wall, pool))) {
         return rv;
     }
     return revoke_entries(request, reason, entries, n, ledger);
@@ -117,7 +117,8 @@ static apr_status_t revoke_opaque(const tr_revoke_request_t *request, tr_str_t r
                                   apr_pool_t *pool)
 {
     tr_entry_t entry;
-    apr_status_t rv = tr_gate_entry_opaque(&entry, text, apr_time_sec(request->clean_now) + 1 + request->opaque_s, pool);
+    apr_status_t rv = tr_gate_entry_opaque(
+        &entry, text, apr_time_sec(tr_later(request->wall, request->clean_now)) + 1 + request->opaque_s, pool);
 
     return rv == APR_SUCCESS ? revoke_entries(request, reason, &entry, 1, ledger) : rv;
 }

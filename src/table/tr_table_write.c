@@ -264,13 +264,18 @@ static uint32_t bucket_of(const tr_table_t *table, const slot_t *slot)
     return (uint32_t)((slot - table->bucket[0].slot) / SLOTS_PER_BUCKET);
 }
 
-static bool is_full(tr_table_t *table, int64_t now_s)
+bool tr_table_has_room_locked(tr_table_t *table, uint32_t n, int64_t now_s)
 {
-    if (atomic_load(&table->head->used) < table->capacity) {
-        return false;
+    if (n == 0 || (n <= table->capacity && atomic_load(&table->head->used) <= table->capacity - n)) {
+        return true;
     }
     tr_table_sweep_locked(table, now_s, 0);
-    return atomic_load(&table->head->used) >= table->capacity;
+    return n <= table->capacity && atomic_load(&table->head->used) <= table->capacity - n;
+}
+
+static bool is_full(tr_table_t *table, int64_t now_s)
+{
+    return !tr_table_has_room_locked(table, 1, now_s);
 }
 
 /* Somebody may have lengthened it since c was stored: that is on disk when he says so. */

@@ -517,6 +517,10 @@ static void a_list_that_does_not_fit_fails_and_is_not_stored(void **state)
     fill(list, 3, *state);
     assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 3, false, TT_AT(TT_NOW)), APR_ENOSPC);
     assert_int_equal(store->calls, 0);
+    for (int i = 0; i < 3; i++)
+        assert_false(in_force(world, &list[i].entry));
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 2, false, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_equal(tr_ledger_revoke_all(world->ledger, list, 2, true, TT_AT(TT_NOW)), APR_SUCCESS);
 }
 
 int main(void)

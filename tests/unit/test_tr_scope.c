@@ -226,12 +226,24 @@ static void an_opaque_token_is_no_digest_of_a_jwt(void **state)
     tr_issuer_t *any = tt_issuer(world, "*");
     char *claims = tt_print(*state, "{\"sub\":\"alice\",\"exp\":%d}", TT_NOW + 60);
     char *token;
-    tr_entry_t e;
+    tr_str_t out;
     tt_trust(world, any, tt_key("P-256"), "k");
     token = tt_mint(*state, "ES256", tt_key("P-256"), "k", claims);
-    e = opaque(*state, apr_pstrndup(*state, token, (apr_size_t)(strrchr(token, '.') - token)));
-    put(world, &e);
+    assert_false(tr_gate_opaque_text(&out, tr_str(token, (apr_size_t)(strrchr(token, '.') - token)), TR_MALFORMED, *state));
     assert_int_equal(tt_admit(world, token), APR_SUCCESS);
+}
+
+static void a_token_that_nobody_could_read_stays_revoked_when_its_key_comes(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    char *token = tt_good_token(*state, "j", "");
+    tr_str_t out;
+    tr_entry_t e;
+    assert_true(tr_gate_opaque_text(&out, tr_str_z(token), TR_UNKNOWN_KEY, *state));
+    assert_int_equal(tr_gate_entry_opaque(&e, out, TT_NOW + 60, *state), APR_SUCCESS);
+    put(world, &e);
+    assert_int_equal(tt_admit(world, token), TR_REVOKED);
+    assert_int_equal(tt_admit(world, tt_good_token(*state, "i", "")), APR_SUCCESS);
 }
 
 static void only_what_its_issuer_alone_can_read_is_opaque(void **state)
@@ -349,6 +361,7 @@ int main(void)
         TT_TEST(an_issuer_whose_clock_is_ahead_does_not_save_the_token),
         TT_TEST(an_opaque_token_is_known_by_its_digest),
         TT_TEST(an_opaque_token_is_no_digest_of_a_jwt),
+        TT_TEST(a_token_that_nobody_could_read_stays_revoked_when_its_key_comes),
         TT_TEST(only_what_its_issuer_alone_can_read_is_opaque),
         TT_TEST(what_came_of_one_token_is_ended_together),
         TT_TEST(tokens_of_different_kinds_begin_different_families),
