@@ -33,7 +33,7 @@ trh_guarded_t *trh_guarded(const request_rec *r)
 int trh_guard_fixup(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);
-    trh_guarded_t *guarded = trh_guarded(r);
+    trh_guarded_t *guarded = dir->guard == 1 ? trh_guarded(r) : NULL;
 
     if (dir->guard != 1) {
         return DECLINED;
@@ -109,6 +109,9 @@ void trh_log_guard(request_rec *r, const tr_guard_outcome_t *outcome)
 {
     const char *fingerprint = outcome->token.len > 0 ? tr_fingerprint(outcome->token, r->pool) : "-";
 
+    if (outcome->event == TR_GUARD_REFUSED || outcome->event == TR_GUARD_REUSED) {
+        apr_table_setn(r->notes, "tokrevoke-reason", tr_reason(TR_REVOKED)->word);
+    }
     switch (outcome->event) {
     case TR_GUARD_REFUSED:
         log_refused(r, outcome);
@@ -267,9 +270,6 @@ static void read_query(tr_grant_t *grant, const request_rec *r)
 static int answer(request_rec *r, const tr_guard_outcome_t *outcome)
 {
     trh_log_guard(r, outcome);
-    if (outcome->event == TR_GUARD_REFUSED || outcome->event == TR_GUARD_REUSED) {
-        apr_table_setn(r->notes, "tokrevoke-reason", "revoked");
-    }
     /* A client that waits for "100 Continue" has sent no body, and httpd closes the connection. */
     if (r->main == NULL && !r->expecting_100 && ap_discard_request_body(r) != OK) {
         r->connection->keepalive = AP_CONN_CLOSE;
@@ -291,8 +291,8 @@ static int refuse(request_rec *r, int status, const char *sentence)
 int trh_guard_handler(request_rec *r)
 {
     trh_guarded_t *guarded;
-    tr_grant_body_t type = tr_grant_body(apr_table_get(r->headers_in, "Content-Type"), r->pool);
     tr_guard_outcome_t outcome;
+    tr_grant_body_t type;
     tr_grant_t grant;
     tr_guard_t guard;
     const char *sentence;
@@ -301,9 +301,11 @@ int trh_guard_handler(request_rec *r)
     /* Once more: a fast redirect (DirectoryIndex, MultiViews) brings the configuration of another file after fixups. */
     (void)trh_guard_fixup(r);
     guarded = trh_guarded(r);
-    if (guarded == NULL) {
+    /* Whoever guards a whole tree means the token endpoint in it, not ours. */
+    if (guarded == NULL || trh_is_endpoint(r->handler)) {
         return DECLINED;
     }
+    type = tr_grant_body(apr_table_get(r->headers_in, "Content-Type"), r->pool);
     memset(&grant, 0, sizeof(grant));
     read_query(&grant, r);
     /* A subrequest has no body of its own. */
@@ -326,6 +328,9 @@ int trh_guard_handler(request_rec *r)
         return answer(r, &outcome);
     }
     if (guarded->rotation && tr_grant_is_exchange(&grant)) {
+        if (guarded->headers == NULL) {
+            guarded->headers = apr_table_copy(r->pool, r->err_headers_out);
+        }
         guarded->exchanged = grant.token[0];
         trh_await_exchange(r, guarded);
     }

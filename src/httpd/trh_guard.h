@@ -14,7 +14,8 @@ typedef struct trh_guarded_t {
     tr_str_t body;    /* that was read, and is given on */
     apr_size_t given; /* bytes of it */
     bool has_body;
-    tr_str_t exchanged; /* the refresh token whose exchange is awaited; empty: none */
+    tr_str_t exchanged;   /* the refresh token whose exchange is awaited; empty: none */
+    apr_table_t *headers; /* err_headers_out as it was before anybody answered; with exchanged */
 } trh_guarded_t;
 
 /* NULL: the location is not guarded. */
@@ -23,7 +24,7 @@ trh_guarded_t *trh_guarded(const request_rec *r);
 /* What the guard of r needs. */
 tr_guard_t trh_guard_of(request_rec *r, const trh_guarded_t *guarded);
 
-/* Say in the log what became of a refresh token. */
+/* Say in the log, and in the request's notes, what became of a refresh token. */
 void trh_log_guard(request_rec *r, const tr_guard_outcome_t *outcome);
 
 /* Hold the answer of r back until it is known what it gives out. */

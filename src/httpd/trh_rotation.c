@@ -94,21 +94,24 @@ static apr_status_t take(held_t *held, apr_bucket_brigade *bb, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
-static bool is_encoded(const request_rec *r)
+static bool is_encoding(const char *encoding)
 {
-    const char *encoding = apr_table_get(r->headers_out, "Content-Encoding");
-
-    if (encoding == NULL) {
-        encoding = r->content_encoding;
-    }
     return encoding != NULL && encoding[0] != '\0' && strcasecmp(encoding, "identity") != 0;
 }
 
-/* Of the answer that is withheld nothing may be seen, also no cookie with the token in it. */
+/* Proxies write header fields into one table, scripts into the other. */
+static bool is_encoded(const request_rec *r)
+{
+    return is_encoding(apr_table_get(r->headers_out, "Content-Encoding")) ||
+           is_encoding(apr_table_get(r->err_headers_out, "Content-Encoding")) || is_encoding(r->content_encoding);
+}
+
+/* Of the answer that is withheld nothing may be seen, neither in the body nor in a field. */
 static void replace(held_t *held, request_rec *r, const tr_answer_t *answer)
 {
     apr_table_clear(r->headers_out);
-    apr_table_unset(r->err_headers_out, "Set-Cookie");
+    apr_table_clear(r->err_headers_out);
+    apr_table_overlap(r->err_headers_out, held->guarded->headers, APR_OVERLAP_TABLES_SET);
     r->content_encoding = NULL;
     r->content_languages = NULL;
     r->no_cache = 1;

@@ -120,7 +120,8 @@ static apr_status_t check(tr_kind_t *by, bool *is_own, const shown_t *shown, con
     apr_status_t rv = shown->has_claims ? tr_gate_check_revoked(by, gate, &shown->token, pool) : APR_SUCCESS;
     apr_status_t other;
 
-    *is_own = shown->is_certain && rv == TR_REVOKED && (*by == TR_KIND_TOKEN || *by == TR_KIND_DIGEST);
+    *is_own = rv == TR_REVOKED &&
+              (*by == TR_KIND_OPAQUE || (shown->is_certain && (*by == TR_KIND_TOKEN || *by == TR_KIND_DIGEST)));
     if (rv == TR_REVOKED) {
         return rv;
     }
