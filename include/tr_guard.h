@@ -23,6 +23,7 @@ typedef enum tr_grant_body_t {
     TR_GRANT_BODY_FORM,
     TR_GRANT_BODY_JSON,
     TR_GRANT_BODY_MULTIPART,
+    TR_GRANT_BODY_ANY,     /* of another type, behind a query that names a refresh grant */
     TR_GRANT_BODY_DOUBTFUL /* two types at once, or a charset in which other bytes mean these letters */
 } tr_grant_body_t;
 

@@ -55,8 +55,8 @@ TR_MUST_CHECK apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_
                                             apr_time_t now);
 
 /*
- * Is an entry at least as strict as e in force, and stored where there is a store? Returns APR_SUCCESS (yes), APR_NOTFOUND, or
- * what the lock failed with.
+ * Is an entry at least as strict as e in force, and stored where there is a store? Returns APR_SUCCESS (yes), APR_NOTFOUND,
+ * TR_LEDGER_SUPERSEDED, or what the lock failed with.
  */
 TR_MUST_CHECK apr_status_t tr_ledger_find(tr_ledger_t *ledger, const tr_entry_t *e);
 

@@ -52,6 +52,7 @@ typedef struct trh_server_t {
     int64_t retain_s;
     int64_t max_staleness_s;
     int64_t longest_opaque_s;   /* TokRevokeOpaque of all locations, 0: none */
+    bool has_opaque_off;        /* TokRevokeOpaque off stands somewhere, perhaps inside a guarded location */
     apr_array_header_t *guards; /* trh_dir_t *, of locations with a guarded token endpoint */
     bool has_database;          /* TokRevokeDatabase was given */
     tr_store_place_t *place;    /* what it said; NULL: none */

@@ -116,13 +116,16 @@ static int wait_s(const callers_t *callers)
     return longest;
 }
 
-static void count(request_rec *r, const callers_t *callers, const tr_credentials_t *credentials, bool is_good)
+static void count(request_rec *r, const callers_t *callers, const tr_credentials_t *credentials, const tr_client_t *good)
 {
     for (int i = 0; i < TR_READINGS && callers->throttle != NULL && callers->who[i] != 0; i++) {
         bool is_same = i > 0 && callers->who[i] == callers->who[0];
 
-        if (is_good) {
-            tr_throttle_forgive(callers->throttle, callers->who[i]);
+        if (good != NULL) {
+            /* Not the other reading: that is another client's name. */
+            if (tr_str_eq(credentials->id[i], good->id)) {
+                tr_throttle_forgive(callers->throttle, callers->who[i]);
+            }
         }
         else if (!is_same && tr_throttle_fail(callers->throttle, callers->who[i], callers->now_s)) {
             ap_log_rerror(
@@ -163,7 +166,7 @@ static bool check(tr_client_t *out, tr_answer_t *refusal, request_rec *r, const 
         return false;
     }
     rv = tr_client_authenticate(out, clients, credentials, cache());
-    count(r, &callers, credentials, rv == APR_SUCCESS);
+    count(r, &callers, credentials, rv == APR_SUCCESS ? out : NULL);
     if (rv != APR_SUCCESS) {
         log_failure(r, clients, credentials, why);
         trh_refuse_client(refusal, r, answers);

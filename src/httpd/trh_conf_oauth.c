@@ -44,6 +44,7 @@ const char *trh_set_opaque(cmd_parms *cmd, void *dirv, const char *duration)
 
     if (strcasecmp(duration, "off") == 0) {
         dir->opaque_s = 0;
+        server->has_opaque_off = ap_check_cmd_context(cmd, NOT_IN_HTACCESS) == NULL;
         return NULL;
     }
     err = trh_parse_duration(&dir->opaque_s, duration, cmd->pool);

@@ -308,6 +308,9 @@ int trh_guard_handler(request_rec *r)
     type = tr_grant_body(apr_table_get(r->headers_in, "Content-Type"), r->pool);
     memset(&grant, 0, sizeof(grant));
     read_query(&grant, r);
+    if (type == TR_GRANT_BODY_OTHER && grant.is_refresh) {
+        type = TR_GRANT_BODY_ANY;
+    }
     /* A subrequest has no body of its own. */
     if (r->main == NULL && type != TR_GRANT_BODY_OTHER) {
         status = take_body(guarded, &sentence, r);

@@ -71,6 +71,7 @@ static int64_t refresh_s(server_rec *s)
         const trh_server_t *server = trh_server(s);
 
         longest_s = larger(longest_s, server->longest_opaque_s);
+        is_endless = is_endless || server->has_opaque_off;
         for (int i = 0; server->guards != NULL && i < server->guards->nelts; i++) {
             const trh_dir_t *dir = APR_ARRAY_IDX(server->guards, i, const trh_dir_t *);
             bool is_named = dir->opaque_s != TRH_UNSET && dir->opaque_s != 0;
@@ -85,7 +86,7 @@ static int64_t refresh_s(server_rec *s)
             }
         }
     }
-    return is_endless ? TR_FOREVER : is_guarded ? longest_s : 0;
+    return !is_guarded ? 0 : is_endless ? TR_FOREVER : longest_s;
 }
 
 void trh_measure_keep(tr_keep_t *out, apr_pool_t *pool, server_rec *main_server)

@@ -95,8 +95,8 @@ static int answer_done(request_rec *r, const wish_t *wish)
 
 static bool collect(apr_array_header_t *tokens, request_rec *r, const wish_t *wish)
 {
-    return trh_find_all(tokens, r, trh_sources(trh_dir(r)), wish->params) && tr_logout_add_token(tokens, wish->token) &&
-           tr_logout_add_token(tokens, wish->refresh_token);
+    return tr_logout_add_token(tokens, wish->token) && tr_logout_add_token(tokens, wish->refresh_token) &&
+           trh_find_all(tokens, r, trh_sources(trh_dir(r)), wish->params);
 }
 
 static int log_out(request_rec *r, const wish_t *wish)
@@ -104,12 +104,9 @@ static int log_out(request_rec *r, const wish_t *wish)
     const trh_dir_t *dir = trh_dir(r);
     apr_array_header_t *tokens = apr_array_make(r->pool, 4, sizeof(tr_str_t));
     tr_logout_request_t request = {.tokens = tokens, .refresh_token = wish->refresh_token};
+    bool fits = collect(tokens, r, wish);
     tr_logout_result_t result;
 
-    if (!collect(tokens, r, wish)) {
-        return refuse(r, HTTP_BAD_REQUEST, "invalid_request",
-                      "There are more than " APR_STRINGIFY(TR_MAX_LOGOUT_TOKENS) " different tokens");
-    }
     request.scope = dir->logout_scope == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->logout_scope;
     request.is_known = r->user != NULL;
     request.opaque_s = dir->opaque_s == TRH_UNSET ? 0 : dir->opaque_s;
@@ -123,6 +120,11 @@ static int log_out(request_rec *r, const wish_t *wish)
     if (result.verdict != APR_SUCCESS) {
         trh_log_failure(r, result.verdict, apr_pstrcat(r->pool, "token ", *result.named != '\0' ? result.named : "-", NULL));
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "temporarily_unavailable", "The tokens could not be revoked now");
+    }
+    /* Who set the others, on another host of this domain, must not keep anybody logged in. */
+    if (!fits) {
+        return refuse(r, HTTP_BAD_REQUEST, "invalid_request",
+                      "There are more than " APR_STRINGIFY(TR_MAX_LOGOUT_TOKENS) " different tokens, and not all were revoked");
     }
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "logged out: token %s; passed over: %s",
                   *result.named != '\0' ? result.named : "none", *result.passed_over != '\0' ? result.passed_over : "none");

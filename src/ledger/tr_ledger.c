@@ -148,6 +148,11 @@ static apr_status_t store(tr_ledger_t *ledger, tr_revocation_t *list, int n, boo
     return rv;
 }
 
+static bool is_superseded(const tr_ledger_t *ledger)
+{
+    return ledger->is_superseded != NULL && ledger->is_superseded(ledger->watch);
+}
+
 /* Whoever sees that the table is still the newest has put e there before its content was taken over into the next. */
 apr_status_t tr_ledger_revoke_all(tr_ledger_t *ledger, tr_revocation_t *list, int n, bool record, apr_time_t now)
 {
@@ -164,7 +169,7 @@ apr_status_t tr_ledger_revoke_all(tr_ledger_t *ledger, tr_revocation_t *list, in
     if (rv == APR_SUCCESS && ledger->append != NULL) {
         rv = store(ledger, list, n, record, now);
     }
-    return rv == APR_SUCCESS && ledger->is_superseded != NULL && ledger->is_superseded(ledger->watch) ? TR_LEDGER_SUPERSEDED : rv;
+    return rv == APR_SUCCESS && is_superseded(ledger) ? TR_LEDGER_SUPERSEDED : rv;
 }
 
 apr_status_t tr_ledger_revoke(tr_ledger_t *ledger, const tr_entry_t *e, const tr_circumstances_t *c, apr_time_t now)
@@ -187,6 +192,9 @@ apr_status_t tr_ledger_find(tr_ledger_t *ledger, const tr_entry_t *e)
     unlocked = end(ledger);
     if (unlocked != APR_SUCCESS) {
         return unlocked;
+    }
+    if (is_superseded(ledger)) {
+        return TR_LEDGER_SUPERSEDED;
     }
     return is_known ? APR_SUCCESS : APR_NOTFOUND;
 }

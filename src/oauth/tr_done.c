@@ -16,7 +16,7 @@ bool tr_token_is_alive(const tr_gate_t *gate, const tr_token_t *token, apr_pool_
 bool tr_scope_is_done(const tr_gate_t *gate, tr_ledger_t *ledger, const tr_token_t *token, const tr_entry_t *entries, int n,
                       apr_time_t now, apr_pool_t *pool)
 {
-    bool counts = token->has_iat && token->iat_s <= (double)(apr_time_sec(now) + token->issuer->skew_s);
+    bool counts = token->has_iat && token->iat_s >= 0 && token->iat_s <= (double)(apr_time_sec(now) + token->issuer->skew_s);
     bool done = ledger != NULL && !tr_token_is_alive(gate, token, pool);
 
     for (int i = 0; i < n && done; i++) {

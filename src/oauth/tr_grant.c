@@ -148,7 +148,21 @@ static void add_reading(tr_grant_t *grant, tr_str_t token)
     grant->token[grant->n++] = token;
 }
 
-static void add_token(tr_grant_t *grant, tr_str_t text)
+/* Decoders of base64 pass over line ends. */
+static tr_str_t without_controls(tr_str_t text, apr_pool_t *pool)
+{
+    char *left = apr_palloc(pool, text.len + 1);
+    apr_size_t len = 0;
+
+    for (apr_size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.data[i] >= ' ') {
+            left[len++] = text.data[i];
+        }
+    }
+    return tr_str(left, len);
+}
+
+static void add_token(tr_grant_t *grant, tr_str_t text, apr_pool_t *pool)
 {
     tr_str_t head = until(text, '\0');
 
@@ -156,6 +170,7 @@ static void add_token(tr_grant_t *grant, tr_str_t text)
     add_reading(grant, trim(text));
     add_reading(grant, head);
     add_reading(grant, trim(head));
+    add_reading(grant, without_controls(trim(head), pool));
 }
 
 static void add_type(tr_grant_t *grant, tr_str_t text, apr_pool_t *pool)
@@ -201,7 +216,7 @@ static void read_pair(const reader_t *reader, tr_str_t pair)
         tr_str_t text = decode(apr_palloc(reader->pool, value.len), value, way);
 
         if (is_token) {
-            add_token(reader->grant, text);
+            add_token(reader->grant, text, reader->pool);
         }
         else {
             add_type(reader->grant, text, reader->pool);
@@ -257,7 +272,7 @@ static void read_value(const reader_t *reader, const tr_json_t *value, bool is_t
 
     if (tr_json_string(&text, value)) {
         if (is_token) {
-            add_token(reader->grant, text);
+            add_token(reader->grant, text, reader->pool);
         }
         else {
             add_type(reader->grant, text, reader->pool);
@@ -319,7 +334,7 @@ static bool has_word(tr_str_t reduced, const char *word)
 /* Is every charset in it one where ASCII stands for itself? */
 static bool has_plain_charset(tr_str_t reduced)
 {
-    static const char *const plain[] = {"utf8", "usascii", "iso88591"};
+    static const char *const plain[] = {"utf8", "usascii", "ascii", "iso8859", "latin1", "windows125"};
     static const char word[] = "charset";
 
     for (apr_size_t i = 0; i + sizeof(word) - 1 <= reduced.len; i++) {
@@ -391,6 +406,13 @@ void tr_grant_read_body(tr_grant_t *grant, tr_grant_body_t type, tr_str_t body, 
     case TR_GRANT_BODY_MULTIPART:
         if (hides_exchange(grant, body, pool)) {
             grant->fault = "A refresh token must come as application/x-www-form-urlencoded";
+        }
+        break;
+    case TR_GRANT_BODY_ANY:
+        /* Some never look at Content-Type at all. */
+        tr_grant_read_form(grant, body, pool);
+        if (trimmed.len > 0 && trimmed.data[0] == '{' && read_json(grant, body, pool) != APR_SUCCESS) {
+            grant->fault = "The body is not one JSON object without duplicate members";
         }
         break;
     case TR_GRANT_BODY_DOUBTFUL:

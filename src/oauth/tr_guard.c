@@ -53,6 +53,7 @@ void tr_guard_withhold(tr_guard_outcome_t *out, tr_str_t old, apr_pool_t *pool)
 typedef struct shown_t {
     tr_str_t text;
     tr_str_t opaque; /* what names it where its claims do not: the text, or of a JWS the signing input */
+    tr_str_t plain;  /* the same as its issuer will have spelled it */
     bool has_claims; /* token says whose it is */
     bool is_certain; /* and a trusted issuer wrote that */
     tr_token_t token;
@@ -89,6 +90,54 @@ static void read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
     token->has_iat = tr_json_number(&token->iat_s, tr_json_get(token->jws.payload, "iat"));
 }
 
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+static bool is_base64url(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '_';
+}
+
+#define SURELY_HEX 32    /* characters */
+#define SURELY_BASE64 22 /* of 16 bytes */
+
+/* The last character of a part in base64url, without the four bits that may mean nothing. */
+static char without_spare_bits(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    return digits[(apr_size_t)(strchr(digits, c) - digits) & 0x30];
+}
+
+/*
+ * Tokens that their server decodes can be spelled otherwise: hexadecimal digits in capitals, other spare bits at the end of
+ * base64url. Of all such spellings this makes one; of two different tokens one only by chance.
+ */
+static tr_str_t make_plain(tr_str_t text, apr_pool_t *pool)
+{
+    char *plain = tr_str_dup_z(text, pool);
+    bool all_hex = text.len >= SURELY_HEX;
+    apr_size_t run = 0;
+
+    for (apr_size_t i = 0; i < text.len; i++) {
+        all_hex = all_hex && is_hex(text.data[i]);
+    }
+    for (apr_size_t i = 0; i < text.len; i++) {
+        bool is_last = i + 1 == text.len || text.data[i + 1] == '.';
+
+        run = is_base64url(text.data[i]) ? run + 1 : 0;
+        if (all_hex && text.data[i] >= 'A' && text.data[i] <= 'F') {
+            plain[i] = (char)(text.data[i] | 0x20);
+        }
+        else if (!all_hex && is_last && run >= SURELY_BASE64) {
+            plain[i] = without_spare_bits(text.data[i]);
+        }
+    }
+    return tr_str(plain, text.len);
+}
+
 /* Returns APR_SUCCESS, or a failure. */
 static apr_status_t look_at(shown_t *out, const tr_guard_t *guard, tr_str_t text, apr_pool_t *pool)
 {
@@ -102,13 +151,16 @@ static apr_status_t look_at(shown_t *out, const tr_guard_t *guard, tr_str_t text
         out->has_claims = true;
         out->is_certain = true;
         out->opaque = out->token.jws.signing_input;
-        return APR_SUCCESS;
     }
-    if (tr_is_refusal(rv)) {
+    else if (tr_is_refusal(rv)) {
         read_claims(out, guard->gate, pool);
-        return APR_SUCCESS;
     }
-    return rv;
+    else {
+        return rv;
+    }
+    /* What is signed is spelled in one way. */
+    out->plain = out->opaque.len < text.len ? out->opaque : make_plain(text, pool);
+    return APR_SUCCESS;
 }
 
 /*
@@ -120,14 +172,17 @@ static apr_status_t check(tr_kind_t *by, bool *is_own, const shown_t *shown, con
     apr_status_t rv = shown->has_claims ? tr_gate_check_revoked(by, gate, &shown->token, pool) : APR_SUCCESS;
     apr_status_t other;
 
-    *is_own = rv == TR_REVOKED &&
-              (*by == TR_KIND_OPAQUE || (shown->is_certain && (*by == TR_KIND_TOKEN || *by == TR_KIND_DIGEST)));
+    *is_own =
+        rv == TR_REVOKED && (*by == TR_KIND_OPAQUE || (shown->is_certain && (*by == TR_KIND_TOKEN || *by == TR_KIND_DIGEST)));
     if (rv == TR_REVOKED) {
         return rv;
     }
     other = tr_gate_check_opaque(by, gate, shown->opaque, pool);
     if (other != TR_REVOKED && shown->opaque.len != shown->text.len) {
         other = tr_gate_check_opaque(by, gate, shown->text, pool);
+    }
+    if (other != TR_REVOKED && !tr_str_eq(shown->plain, shown->opaque)) {
+        other = tr_gate_check_opaque(by, gate, shown->plain, pool);
     }
     *is_own = other == TR_REVOKED && *by == TR_KIND_OPAQUE;
     return other == TR_REVOKED || rv == APR_SUCCESS ? other : rv;
@@ -155,7 +210,7 @@ static apr_status_t name_of(tr_entry_t *out, const shown_t *shown, const tr_guar
         }
         end_s = own.expires_s;
     }
-    return tr_gate_entry_opaque(out, shown->opaque, end_s, pool);
+    return tr_gate_entry_opaque(out, shown->plain, end_s, pool);
 }
 
 /* ---- reuse ---------------------------------------------------------------------------------------------------- */
@@ -238,7 +293,7 @@ static void judge_token(tr_guard_outcome_t *out, const tr_guard_t *guard, tr_str
         return;
     }
     out->token = text;
-    out->subject = shown.has_claims ? shown.token.sub : tr_str("", 0);
+    out->subject = shown.is_certain ? shown.token.sub : tr_str("", 0);
     if (rv != TR_REVOKED) {
         refuse_for_now(out, TR_GUARD_UNKNOWN, rv, pool);
     }

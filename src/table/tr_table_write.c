@@ -264,7 +264,7 @@ static uint32_t bucket_of(const tr_table_t *table, const slot_t *slot)
     return (uint32_t)((slot - table->bucket[0].slot) / SLOTS_PER_BUCKET);
 }
 
-bool tr_table_has_room_locked(tr_table_t *table, uint32_t n, int64_t now_s)
+static bool has_room(tr_table_t *table, uint32_t n, int64_t now_s)
 {
     if (n == 0 || (n <= table->capacity && atomic_load(&table->head->used) <= table->capacity - n)) {
         return true;
@@ -273,9 +273,18 @@ bool tr_table_has_room_locked(tr_table_t *table, uint32_t n, int64_t now_s)
     return n <= table->capacity && atomic_load(&table->head->used) <= table->capacity - n;
 }
 
+bool tr_table_has_room_locked(tr_table_t *table, uint32_t n, int64_t now_s)
+{
+    if (has_room(table, n, now_s)) {
+        return true;
+    }
+    atomic_fetch_add(&table->head->full, 1);
+    return false;
+}
+
 static bool is_full(tr_table_t *table, int64_t now_s)
 {
-    return !tr_table_has_room_locked(table, 1, now_s);
+    return !has_room(table, 1, now_s);
 }
 
 /* Somebody may have lengthened it since c was stored: that is on disk when he says so. */

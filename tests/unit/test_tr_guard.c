@@ -220,6 +220,35 @@ static void a_revoked_token_among_others_is_found(void **state)
     assert_int_equal(ask(site, "grant_type=refresh_token&refresh_token=good&refresh_token=better").answer.status, 0);
 }
 
+/* What their server decodes to the same bytes. */
+static void another_spelling_of_a_revoked_opaque_token_is_refused(void **state)
+{
+    static const char hex[] = "def50200a1b2c3d4e5f60718293a4b5c6d7e8f90",
+                      key[] = "ory_rt_Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0Z2FycGwA";
+    site_t *site = make_site(*state, false);
+    revoke_opaque(site, hex);
+    revoke_opaque(site, tt_print(*state, "%s.c2lnbmF0dXJlLW9mLXRoaXMtdG9rZW4tYQ", key));
+    is_refused(site, "DEF50200A1B2C3D4E5F60718293A4B5C6D7E8F90", TR_GUARD_REFUSED);
+    is_refused(site, "def50200a1b2c3d4E5F60718293a4b5c6d7e8f90", TR_GUARD_REFUSED);
+    is_refused(site, tt_print(*state, "%.*sB.c2lnbmF0dXJlLW9mLXRoaXMtdG9rZW4tYQ", (int)sizeof key - 2, key), TR_GUARD_REFUSED);
+    is_refused(site, tt_print(*state, "%.*sD.c2lnbmF0dXJlLW9mLXRoaXMtdG9rZW4tYR", (int)sizeof key - 2, key), TR_GUARD_REFUSED);
+    assert_int_equal(show(site, tt_print(*state, "ory%%0A_rt%s.c2lnbmF0dXJl%%0D%%0ALW9mLXRoaXMtdG9rZW4tYQ", key + 6)).event,
+                     TR_GUARD_REFUSED);
+    passes(site, "def50200a1b2c3d4e5f60718293a4b5c6d7e8f91");
+    passes(site, tt_print(*state, "%s.c2lnbmF0dXJlLW9mLWFub3RoZXItdG9rZW4", key));
+}
+
+static void a_token_in_another_spelling_is_of_the_same_family(void **state)
+{
+    static const char old[] = "def50200a1b2c3d4e5f60718293a4b5c6d7e8f90", capitals[] = "DEF50200A1B2C3D4E5F60718293A4B5C6D7E8F90";
+    site_t *site = make_site(*state, true);
+    tr_guard_outcome_t outcome;
+    tr_guard_rotate(&outcome, &site->guard, tr_str_z(capitals), tr_str_z("{\"refresh_token\":\"next\"}"), *state);
+    assert_int_equal(outcome.event, TR_GUARD_ROTATED);
+    is_refused(site, old, TR_GUARD_REUSED);
+    is_refused(site, "next", TR_GUARD_REFUSED);
+}
+
 static void with_rotation_a_token_must_have_one_reading(void **state)
 {
     site_t *site = make_site(*state, true);
@@ -240,6 +269,8 @@ static void every_spelling_of_a_revoked_jwt_is_refused(void **state)
     const char *head = apr_pstrmemdup(*state, jwt, (size_t)(dot - jwt));
     const char *spellings[] = {same_bits(*state, jwt),
                                tt_print(*state, "%s.", head),
+                               tt_print(*state, "%s.", jwt),
+                               tt_print(*state, "%s...", jwt),
                                tt_print(*state, "%s%%3D%%3D", jwt),
                                tt_print(*state, "%s%%0A", jwt),
                                tt_print(*state, "%s.!%s", head, dot + 1),
@@ -585,6 +616,8 @@ int main(void)
         TT_TEST(a_revoked_token_is_refused_and_others_pass),
         TT_TEST(what_is_no_exchange_passes),
         TT_TEST(a_revoked_token_among_others_is_found),
+        TT_TEST(another_spelling_of_a_revoked_opaque_token_is_refused),
+        TT_TEST(a_token_in_another_spelling_is_of_the_same_family),
         TT_TEST(with_rotation_a_token_must_have_one_reading),
         TT_TEST(every_spelling_of_a_revoked_jwt_is_refused),
         TT_TEST(a_forged_jwt_is_let_on_and_changes_nothing),
