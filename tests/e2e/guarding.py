@@ -21,8 +21,8 @@ def location(path, *directives):
 
 class Site:
     """
-    A server and its back end. /plain/, /guarded/ and /rotating/ lead to the same place behind; /opaque revokes opaque tokens, /admin
-    whatever is asked for.
+    A server and its back end. /plain/, /guarded/ and /rotating/ lead to the same place behind; /opaque revokes opaque tokens,
+    /admin whatever is asked for.
     """
 
     def __init__(self, server, keys, *more, rules=(), prepare=None, **how):

@@ -1,22 +1,18 @@
 """TokRevokeGuardTokenEndpoint: a revoked refresh token never reaches the token endpoint, and all else passes as it is."""
 
-import base64
 import gzip
 import itertools
 import json
-import socket
-import subprocess
 import time
 import urllib.parse
 
 import pytest
 
-from backend import reply
+from backend import Backend, reply
 from database import Database
-from guarding import GUARD, ROTATION, Site, is_refusal, location
+from guarding import GUARD, Site, is_refusal, location
 from httpd import endpoint
-from storing import FORM, JSON, SLOW, EveryChild, claims_of, until
-from tokens import b64
+from storing import BASIC, FORM, JSON, EveryChild, until, write_users
 
 KIB64 = 65536
 serial = itertools.count()
@@ -97,11 +93,15 @@ PASSING = {  # method, target, headers, body, is it sent in chunks?
     "OPTIONS": ("OPTIONS", "", ("Origin: https://a.test", "Access-Control-Request-Method: POST"), None, False),
     "DELETE with a body": ("DELETE", "", (FORM,), b"x=y", False),
     "GET with a body": ("GET", "", (FORM,), REFRESH, False),
-    "fields of all kinds": ("POST", "", (FORM, "Accept-Encoding: gzip, br", "Range: bytes=0-1", "X-Odd: a,  b;\tc", "Cookie: a=b; c=d",
-                                         "DPoP: x.y.z", "Content-Language: de"), REFRESH, False),
+    "fields of all kinds": ("POST", "", (FORM, "Accept-Encoding: gzip, br", "Range: bytes=0-1", "X-Odd: a,  b;\tc",
+                                         "Cookie: a=b; c=d", "DPoP: x.y.z", "Content-Language: de"), REFRESH, False),
     "an odd method": ("X-REFRESH", "", (FORM,), REFRESH, False),
 }
 FRAMING = ("content-length", "transfer-encoding")
+
+
+def without(headers, names):
+    return [h for h in headers if h[0].lower() not in names]
 
 
 def send(site, prefix, method, target, headers, body, chunked):
@@ -118,8 +118,9 @@ def send(site, prefix, method, target, headers, body, chunked):
 @pytest.mark.parametrize("what", PASSING)
 def test_what_is_not_refused_passes_byte_for_byte(site, what, prefix):
     """R7009-19: beside the same request to the same place with no guard before it."""
-    site.backend.answer = lambda request: reply(b'{"a": [1,2],  "b":"\xc3\xa4"}\n', "200 OK", "Content-Type: application/json;charset=UTF-8",
-                                                "X-Odd: a,  b", "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")
+    said = b'{"a": [1,2],  "b":"\xc3\xa4"}\n'
+    site.backend.answer = lambda request: reply(said, "200 OK", "Content-Type: application/json;charset=UTF-8", "X-Odd: a,  b",
+                                                "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d")
     expected = send(site, "/plain/", *PASSING[what])
     before = site.backend.only()
     got = send(site, prefix, *PASSING[what])
@@ -127,12 +128,12 @@ def test_what_is_not_refused_passes_byte_for_byte(site, what, prefix):
     assert (after.method, after.target, after.version) == (before.method, before.target, before.version)
     assert after.body == before.body == (PASSING[what][3] or b"")
     removed = ("accept-encoding", "range") if prefix == "/rotating/" and b"alive" in (PASSING[what][3] or b"") else ()
-    assert [h for h in after.headers if h[0].lower() not in FRAMING] == [h for h in before.headers if h[0].lower() not in FRAMING + removed]
+    assert without(after.headers, FRAMING) == without(before.headers, FRAMING + removed)
     if removed and expected.status == 206:
-        assert (got.status, got.body) == (200, b'{"a": [1,2],  "b":"\xc3\xa4"}\n')
+        assert (got.status, got.body) == (200, said)
         return
     assert (got.status, got.body) == (expected.status, expected.body)
-    assert [h for h in got.headers if h[0] != "Date"] == [h for h in expected.headers if h[0] != "Date"]
+    assert without(got.headers, ("date",)) == without(expected.headers, ("date",))
 
 
 @pytest.mark.parametrize("kind", [FORM, JSON, None])
@@ -272,7 +273,8 @@ DOUBTFUL = {
     "a JSON array": (JSON, "", b'[{"grant_type":"refresh_token","refresh_token":"dead"}]', 400),
     "JSON in another charset": (JSON, "", b'{"refresh_token":"dead"}'.decode().encode("utf-16"), 400),
     "a JSON token that is no string": (JSON, "", b'{"grant_type":"refresh_token","refresh_token":5}', 400),
-    "multipart with a refresh token": ("Content-Type: multipart/form-data; boundary=x", "", PART.replace(b"password", b"refresh_token"), 400),
+    "multipart with a refresh token": ("Content-Type: multipart/form-data; boundary=x", "",
+                                       PART.replace(b"password", b"refresh_token"), 400),
     "multipart in base64": ("Content-Type: multipart/form-data; boundary=x", "",
                             PART.replace(b'"\r\n\r\n', b'"\r\nContent-Transfer-Encoding: base64\r\n\r\n'), 400),
     "too many refresh tokens": (FORM, "", b"&".join(b"refresh_token=%d" % i for i in range(20)), 400),
@@ -331,10 +333,13 @@ def spell(token):
         "leading blanks": b"grant_type=refresh_token&+%20refresh_token=" + t,
         "blanks around the value": ENOUGH + b"+%09" + t + b"%0d%0a", "capitals": b"Grant_Type=Refresh_Token&REFRESH_TOKEN=" + t,
         "a NUL in the name": b"grant_type=refresh_token&refresh_token%00x=" + t, "a NUL in the value": ENOUGH + t + b"%00x",
-        "semicolons": b"grant_type=refresh_token;refresh_token=" + t + b";a=b", "an entity": b"grant_type=refresh_token&amp;refresh_token=" + t,
-        "broken escapes around": b"%zz=%&%=&" + ENOUGH + t + b"&%", "an escaped name": b"grant_type=refresh_token&" + escaped(b"refresh_token") + b"=" + t,
+        "semicolons": b"grant_type=refresh_token;refresh_token=" + t + b";a=b",
+        "an entity": b"grant_type=refresh_token&amp;refresh_token=" + t,
+        "broken escapes around": b"%zz=%&%=&" + ENOUGH + t + b"&%",
+        "an escaped name": b"grant_type=refresh_token&" + escaped(b"refresh_token") + b"=" + t,
         "unicode escapes": b"grant_type=refresh_token&refresh%u005ftoken=%u" + b"%04x" % t[0] + t[1:],
-        "wide letters": b"grant_type=refresh_token&%uff52efresh_token=" + t, "a long s": "grant_type=refresh_token&refre\u017fh_token=".encode() + t,
+        "wide letters": b"grant_type=refresh_token&%uff52efresh_token=" + t,
+        "a long s": "grant_type=refresh_token&refre\u017fh_token=".encode() + t,
         "after 60 KiB": b"x=" + b"y" * 60000 + b"&" + ENOUGH + t,
     }
     found = {what: ((FORM,), "", body) for what, body in spelled.items()}
@@ -346,14 +351,15 @@ def spell(token):
         "two types": (("Content-Type: application/x-www-form-urlencoded, text/plain",), "", ENOUGH + t),
         "a type in capitals": ((FORM.upper().replace("CONTENT-TYPE", "Content-Type"),), "", ENOUGH + t),
         "a type with something behind": ((FORM + "X",), "", ENOUGH + t),
-        "the query": ((), "?" + (ENOUGH + t).decode(), None), "the query with a body": ((FORM,), "?" + (ENOUGH + t).decode(), b"a=b"),
+        "the query": ((), "?" + (ENOUGH + t).decode(), None),
+        "the query with a body": ((FORM,), "?" + (ENOUGH + t).decode(), b"a=b"),
         "the query beside text": (("Content-Type: text/plain",), "?" + (ENOUGH + t).decode(), b"a=b"),
         "one half in the query": ((FORM,), "?grant_type=refresh_token", b"refresh_token=" + t),
         "the other half in the query": ((FORM,), "?refresh_token=" + token, b"grant_type=refresh_token"),
         "JSON": ((JSON,), "", obj), "JSON of another type": (("Content-Type: application/vnd.api+json",), "", obj),
         "JSON escapes": ((JSON,), "", f'{{"grant_type":"refresh_token","refresh\\u005ftoken":"{unicode}"}}'.encode()),
         "JSON in capitals": ((JSON,), "", obj.replace(b"refresh_token\":", b"RefreshToken\":")),
-        "a JSON array in it": ((JSON,), "", json.dumps({"grant_type": ["refresh_token"], "refresh_token": [token]}).encode()),
+        "JSON arrays": ((JSON,), "", json.dumps({"grant_type": ["refresh_token"], "refresh_token": [token]}).encode()),
         "JSON as a form": ((FORM,), "", obj), "JSON without a type": ((), "", b"\r\n " + obj),
         "JSON and the query": ((JSON,), "?grant_type=refresh_token", json.dumps({"refresh_token": token}).encode()),
         "chunks": ((FORM, CHUNKED), "", ENOUGH + t),
@@ -362,9 +368,9 @@ def spell(token):
 
 
 MULTIPART = {
-    "multipart": (b"refresh_token", b""), "folded": (b"refresh.token", b""), "escaped": (b"refresh%5Ftoken", b""),
-    "with a backslash": (b"refresh\\_token", b""), "in capitals": (b"Refresh_Token", b""),
-    "by RFC 8187": (b"a\"; name*=\"utf-8''%72efresh_token", b""),
+    "multipart": b"refresh_token", "folded": b"refresh.token", "escaped": b"refresh%5Ftoken",
+    "with a backslash": b"refresh\\_token",
+    "in capitals": b"Refresh_Token", "by RFC 8187": b"a\"; name*=\"utf-8''%72efresh_token",
 }
 
 
@@ -395,7 +401,7 @@ def test_a_revoked_token_reaches_the_back_end_in_no_spelling(site, mint, kind, p
             r = send(site, prefix, method, query, headers, body, CHUNKED in headers)
             assert site.backend.take() == [], what
             is_refusal(r)
-    for what, (name, _) in MULTIPART.items():
+    for what, name in MULTIPART.items():
         r = send(site, prefix, "POST", "?grant_type=refresh_token", ("Content-Type: multipart/form-data; boundary=x",),
                  MULTI % (name, token.encode()), False)
         assert site.backend.take() == [], what
@@ -414,7 +420,7 @@ def test_no_spelling_of_its_signature_helps_a_revoked_jwt(site, mint, drop):
     token = mint(token_use="refresh", drop=drop, nonce=next(serial))
     head, _, mark = token.rpartition(".")
     spellings = [other_bits(token), token + "=", token + "==", token + "\n", head + "." + mark[:5] + "!" + mark[5:], head + ".",
-                 head + ".AAAA", " " + token, token.replace(".", ".\u200b", 0) + "\t"]
+                 head + ".AAAA", " " + token, token + "\t"]
     for other in spellings:
         site.passes(other)
     assert site.revoke(token).status == 200
@@ -518,8 +524,6 @@ def test_where_the_list_cannot_be_known_refreshing_is_answered_503_and_all_else_
 
 def test_a_guard_needs_no_issuer(new_server, keys):
     """Opaque tokens are named by themselves."""
-    from backend import Backend
-    from storing import BASIC, write_users
     server, backend = new_server(), Backend()
     write_users(server, b"boss")
     server.start(f"ProxyPass /token http://127.0.0.1:{backend.port}/token\n" + location("/token", GUARD)

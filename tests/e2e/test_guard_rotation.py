@@ -1,5 +1,6 @@
 """
-TokRevokeGuardRotation: a refresh token that was exchanged is revoked, and one that is shown again ends its family (RFC 9700 4.14.2).
+TokRevokeGuardRotation: a refresh token that was exchanged is revoked, and one that is shown again ends its family (RFC 9700
+4.14.2).
 """
 
 import gzip
@@ -13,7 +14,7 @@ import pytest
 from backend import reply
 from database import Database
 from guarding import GUARD, ROTATION, Site, grants, is_refusal, location
-from storing import FORM, PAGE, SLOW, EveryChild, claims_of, until
+from storing import FORM, PAGE, EveryChild, claims_of, until
 
 serial = itertools.count()
 LARGE = 262144
@@ -49,7 +50,8 @@ def site(new_server, keys):
     made = Site(server, keys,
                 "ProxyPass /deflating/ {to}\n", location("/deflating/", GUARD, ROTATION, "SetOutputFilter DEFLATE"),
                 "ProxyPass /inflating/ {to}\n", location("/inflating/", GUARD, ROTATION, "SetOutputFilter INFLATE"),
-                "ProxyPass /own/ {to}\n", location("/own/", GUARD, ROTATION, "ProxyErrorOverride On", "ErrorDocument 502 /broken.html"),
+                "ProxyPass /own/ {to}\n", location("/own/", GUARD, ROTATION, "ProxyErrorOverride On",
+                                                        "ErrorDocument 502 /broken.html"),
                 prepare=lambda s: s.write("htdocs/broken.html", "<p>our own page</p>"))
     yield made
     made.close()
@@ -87,11 +89,6 @@ def chain(site, issuer, steps, first=None, where="/rotating/token"):
     return tokens, accesses
 
 
-def dies(site, token):
-    """Refused, whether it is reuse or no more."""
-    site.is_refused(token)
-
-
 KINDS = pytest.mark.parametrize("kind", ["opaque", "JWT", "JWT of the issuer's own"])
 
 
@@ -125,8 +122,9 @@ def test_what_is_stored_of_an_exchange_is_one_commit_that_names_its_reason(site,
 
 
 ANSWERS = {
-    "with blanks and letters": reply(b' {"access_token" : "a",\r\n"refresh_token":"\\u0072-%d", "x": "\xc3\xa4", "n": 1e999} \n', "200 OK",
-                                     "Content-Type: application/json; charset=UTF-8", "X-Odd: a,  b", "Set-Cookie: a=b; Path=/",
+    "with blanks and letters": reply(b' {"access_token" : "a",\r\n"refresh_token":"\\u0072-%d", "x": "\xc3\xa4", "n": 1e999} \n',
+                                     "200 OK", "Content-Type: application/json; charset=UTF-8", "X-Odd: a,  b",
+                                     "Set-Cookie: a=b; Path=/",
                                      "Set-Cookie: c=d", "Cache-Control: no-store", "ETag: \"x\""),
     "with status 201": reply(b'{"refresh_token":"r-%d"}', "201 Made", "Location: /there"),
     "with no type": reply(b'{"refresh_token":"r-%d"}'),
@@ -186,12 +184,16 @@ def test_an_answer_that_gives_out_nothing_new_passes_and_revokes_nothing(site, w
 
 
 UNREADABLE = {
-    "gzip": reply(gzip.compress(b'{"refresh_token":"new-token"}'), "200 OK", "Content-Type: application/json", "Content-Encoding: gzip"),
+    "gzip": reply(gzip.compress(b'{"refresh_token":"new-token"}'), "200 OK", "Content-Type: application/json",
+                  "Content-Encoding: gzip"),
     "256 KiB and one more": reply(b'{"refresh_token":"new-token","x":"' + b"y" * (LARGE - 35) + b'"}'),
     "no JSON": reply(b"access_token=a&refresh_token=new-token", "200 OK", "Content-Type: application/x-www-form-urlencoded"),
-    "an array": reply(b'[{"refresh_token":"new-token"}]'), "a member twice": reply(b'{"refresh_token":"x","refresh_token":"new-token"}'),
-    "no string": reply(b'{"refresh_token":["new-token"]}'), "a page": reply(b"<p>new-token</p>", "200 OK", "Content-Type: text/html"),
-    "half of it": reply(b'{"refresh_token":"new-token"'), "a part": reply(b'"new-token"}', "206 Part", "Content-Range: bytes 1-12/13"),
+    "an array": reply(b'[{"refresh_token":"new-token"}]'),
+    "a member twice": reply(b'{"refresh_token":"x","refresh_token":"new-token"}'),
+    "no string": reply(b'{"refresh_token":["new-token"]}'),
+    "a page": reply(b"<p>new-token</p>", "200 OK", "Content-Type: text/html"),
+    "half of it": reply(b'{"refresh_token":"new-token"'),
+    "a part": reply(b'"new-token"}', "206 Part", "Content-Range: bytes 1-12/13"),
     "endless": reply(b"", "200 OK", "Content-Type: application/json", "Transfer-Encoding: chunked", length=False)
     + b"10000\r\n" + b" " * 65536 + b"\r\n",
 }
@@ -221,7 +223,8 @@ def test_an_answer_that_is_cut_off_is_withheld(site):
     """The back end closes the connection too early."""
     site.expect_log("TR047: |AH01110|AH01102|AH00898")
     parts = {"length": reply(b'{"refresh_token":"new-token"}').replace(b"Length: 29", b"Length: 30"),
-             "chunks": reply(b"", "200 OK", "Transfer-Encoding: chunked", length=False) + b'1d\r\n{"refresh_token":"new-token"}\r\n'}
+             "chunks": reply(b"", "200 OK", "Transfer-Encoding: chunked", length=False)
+             + b'1d\r\n{"refresh_token":"new-token"}\r\n'}
     for what, part in parts.items():
         site.backend.answer = lambda request, part=part: (piece for piece in (part, None))
         r = site.exchange("r-cut")
@@ -283,8 +286,8 @@ def test_pages_of_ours_for_errors_behind_are_no_answers_of_the_token_endpoint(si
     site.passes("some-token", where="/rotating/token")
 
 
-@pytest.mark.parametrize("body", ["refresh_token=a&refresh_token=b", "refresh_token=a+b", "refresh_token=a%20", "refresh_token=a;b",
-                                  "refresh_token=a%00b", "refresh_token=a&refresh.token=b"])
+@pytest.mark.parametrize("body", ["refresh_token=a&refresh_token=b", "refresh_token=a+b", "refresh_token=a%20",
+                                  "refresh_token=a;b", "refresh_token=a%00b", "refresh_token=a&refresh.token=b"])
 def test_a_token_that_two_servers_read_in_two_ways_is_not_exchanged(site, body):
     """RFC 6749 3.2: nobody could tell which one to revoke."""
     site.backend.take()
