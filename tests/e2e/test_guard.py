@@ -420,7 +420,7 @@ def test_no_spelling_of_its_signature_helps_a_revoked_jwt(site, mint, drop):
     token = mint(token_use="refresh", drop=drop, nonce=next(serial))
     head, _, mark = token.rpartition(".")
     spellings = [other_bits(token), token + "=", token + "==", token + "\n", head + "." + mark[:5] + "!" + mark[5:], head + ".",
-                 head + ".AAAA", " " + token, token + "\t"]
+                 head + ".AAAA", " " + token, token + "\t", token + ".", token + ".x..y"]
     for other in spellings:
         site.passes(other)
     assert site.revoke(token).status == 200

@@ -1,6 +1,7 @@
 """The guard before other back ends than a proxied one, and on the ways that a request takes inside httpd."""
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -39,6 +40,7 @@ class Script:
         self.kept.chmod(0o777)
         self.server = server
         server.write("cgi/token", SCRIPT.replace("KEPT", repr(str(self.kept))), mode=0o755)
+        server.write("htdocs/indexed/token.cgi", SCRIPT.replace("KEPT", repr(str(self.kept))), mode=0o755)
         self.says(b'Content-Type: application/json\n\n{"ok": true}')
 
     def says(self, answer):
@@ -71,6 +73,11 @@ ScriptAlias /direct/ "{root}/cgi/"
 <Directory "{root}/htdocs/fallback">
     FallbackResource /cgi/token
 </Directory>
+<Directory "{root}/htdocs/indexed">
+    DirectoryIndex token.cgi
+    AddHandler cgi-script .cgi
+    Options +ExecCGI
+</Directory>
 Action x-token-endpoint /cgi/token virtual
 AddOutputFilter INCLUDES .shtml
 <Directory "{root}/htdocs">
@@ -96,7 +103,8 @@ def site(new_server, keys):
         s.write("htdocs/rotating.shtml", 'before <!--#include virtual="/rotating/token?$QUERY_STRING" --> behind')
 
     scripts = (location("/direct/", GUARD, ROTATION), location("/rewritten/", GUARD, ROTATION),
-               location("/fallback/", GUARD, ROTATION), location("/action/", GUARD, ROTATION, "SetHandler x-token-endpoint"))
+               location("/fallback/", GUARD, ROTATION), location("/action/", GUARD, ROTATION, "SetHandler x-token-endpoint"),
+               location("/indexed/token.cgi", GUARD, ROTATION))
     told = [f"ProxyPass /{where}-{name}/ {{to}}\n" + location(f"/{where}-{name}/", f"SetEnv {name} 1", *how)
             for where, how in (("plain", ()), ("guarded", (GUARD,))) for name in ENVIRONMENT]
     made = Site(server, keys, FRONT, *scripts, *told, location("/token-of/", GUARD, ROTATION),
@@ -113,7 +121,7 @@ VIRTUAL = ("<VirtualHost 127.0.0.1:{port}>\nServerName 127.0.0.1\n</VirtualHost>
            + "ProxyPass /token {to}token\n" + location("/token", GUARD, ROTATION) + "</VirtualHost>\n"
            "<VirtualHost 127.0.0.1:{port}>\nServerName open.test\nProxyPass /token {to}token\n</VirtualHost>\n")
 SCRIPTS = {"CGI": "/direct/token", "a redirect inside httpd": "/rewritten/token", "a fallback": "/fallback/token",
-           "an action": "/action/token"}
+           "an action": "/action/token", "the index of an unguarded folder": "/indexed/"}
 EACH_SCRIPT = pytest.mark.parametrize("way", SCRIPTS)
 
 
@@ -339,7 +347,10 @@ def test_over_http_2_it_is_the_same(h2_site, mint):
     large = os.urandom(3_000_000)
     status, _ = curl(site, "/guarded/upload", "-X", "POST", "-H", "Content-Type: image/png", "-T", "-", stdin=large)
     assert status == 200 and site.backend.only().body == large
-    assert curl(site, "/guarded/token", "-X", "POST", "-H", FORM, "-T", "-", stdin=b"x" * 65537)[0] == 413
+    # mod_http2 resets a stream whose body nobody reads to its end, sometimes before curl has looked at the answer.
+    with contextlib.suppress(subprocess.CalledProcessError):
+        assert curl(site, "/guarded/token", "-X", "POST", "-H", FORM, "-T", "-", stdin=b"x" * 65537)[0] == 413
+    assert site.backend.take() == []
     assert curl(site, "/guarded/token?" + form + "dead-2")[0] == 400
     site.expect_log("TR045: ")
     site.backend.answer = lambda request: grants("a", "h2-new")

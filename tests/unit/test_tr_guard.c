@@ -274,7 +274,9 @@ static void every_spelling_of_a_revoked_jwt_is_refused(void **state)
                                tt_print(*state, "%s%%3D%%3D", jwt),
                                tt_print(*state, "%s%%0A", jwt),
                                tt_print(*state, "%s.!%s", head, dot + 1),
-                               tt_print(*state, "%s.AAAA", head)};
+                               tt_print(*state, "%s.AAAA", head),
+                               tt_print(*state, "%s.", jwt),
+                               tt_print(*state, "%s..x.y", jwt)};
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
         site->guard.rotation = false;
         assert_int_equal(show(site, spellings[i]).event, TR_GUARD_REFUSED);
