@@ -80,9 +80,30 @@ bool tr_token_is_alive(const tr_gate_t *gate, const tr_token_t *token, apr_pool_
 bool tr_scope_is_done(const tr_gate_t *gate, tr_ledger_t *ledger, const tr_token_t *token, const tr_entry_t *entries, int n,
                       apr_time_t now, apr_pool_t *pool);
 
-/* ---- revocation -------------------------------------------------------------------------------------------- */
+/* ---- answers of all endpoints ------------------------------------------------------------------------------- */
 
 typedef enum tr_answers_t { TR_ANSWERS_RFC7009, TR_ANSWERS_STRICT } tr_answers_t;
+
+#define TR_RETRY_AFTER_S 5 /* what a caller is asked to wait for when it is our fault */
+
+typedef struct tr_answer_t {
+    int status;              /* HTTP */
+    const char *body;        /* JSON text */
+    int retry_after_s;       /* 0: no Retry-After */
+    const char *challenge;   /* of a 401: WWW-Authenticate; NULL: none */
+    apr_status_t verdict;    /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
+    const char *detail;      /* for the log; NULL: nothing to add */
+    const char *fingerprint; /* of the token; NULL: there was none */
+} tr_answer_t;
+
+/* RFC 6749 5.2: status, and a body with code and sentence; the strict dialect has no code. Leaves all else of out as it is. */
+void tr_answer_error(tr_answer_t *out, tr_answers_t answers, int status, const char *code, const char *sentence,
+                     apr_pool_t *pool);
+
+/* The whole answer to a request that never came to be looked at: 405, 413, 400 … invalid_request, with a sentence. */
+void tr_answer_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool);
+
+/* ---- revocation -------------------------------------------------------------------------------------------- */
 
 typedef struct tr_revoke_request_t {
     tr_body_type_t type;
@@ -99,21 +120,8 @@ typedef struct tr_revoke_request_t {
     apr_time_t clean_now;             /* a clock that never ran ahead: may an entry's place be used again? */
 } tr_revoke_request_t;
 
-typedef struct tr_answer_t {
-    int status;              /* HTTP */
-    const char *body;        /* JSON text */
-    int retry_after_s;       /* 0: no Retry-After */
-    const char *challenge;   /* of a 401: WWW-Authenticate; NULL: none */
-    apr_status_t verdict;    /* what was found: APR_SUCCESS = revoked now, a refusal, or the failure; for the log */
-    const char *detail;      /* for the log; NULL: nothing to add */
-    const char *fingerprint; /* of the token; NULL: there was none */
-} tr_answer_t;
-
 /* Answer a POST. Always fills out; *out's strings are in pool or static. */
 void tr_revoke_answer(tr_answer_t *out, const tr_revoke_request_t *request, const tr_gate_t *gate, tr_ledger_t *ledger,
                       apr_pool_t *pool);
-
-/* The answer to a request that never came to be looked at: 405, 413, 400 … with a sentence. */
-void tr_revoke_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool);
 
 #endif

@@ -221,6 +221,9 @@ void trh_send_json(request_rec *r, int status, const char *body);
 /* The same for another media type. type is not copied. */
 void trh_send_text(request_rec *r, int status, const char *type, const char *body);
 
+/* Ask the caller to wait; 0: do not. */
+void trh_set_retry_after(request_rec *r, int after_s);
+
 /* Does the client want HTML more than JSON? "*" ranges are no wish (RFC 9110 12.5.1). */
 bool trh_wants_html(const request_rec *r);
 

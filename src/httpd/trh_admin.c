@@ -11,7 +11,6 @@
 #include "tr_admin.h"
 #include "tr_limits.h"
 
-#define RETRY_AFTER_S "5"
 #define PROBLEM_TYPE "application/problem+json"
 
 static int answer(request_rec *r, int status, const char *type, const char *body)
@@ -32,7 +31,7 @@ static int answer_problem(request_rec *r, const tr_problem_t *problem)
 {
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "admin: %d: %s", problem->status, problem->detail);
     if (problem->status == HTTP_SERVICE_UNAVAILABLE) {
-        apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER_S);
+        trh_set_retry_after(r, TR_RETRY_AFTER_S);
     }
     return answer(r, problem->status, PROBLEM_TYPE, tr_problem_text(problem, title_of(problem->status), r->pool));
 }

@@ -11,8 +11,6 @@
 
 #include "tr_digest.h"
 
-#define RETRY_AFTER_S "5"
-
 /* ---- what the client wants --------------------------------------------------------------------------------- */
 
 /* The weight of one element of Accept (RFC 9110 12.4.2), without its parameters in element. */
@@ -100,6 +98,13 @@ void trh_send_text(request_rec *r, int status, const char *type, const char *bod
     ap_rputs(body, r);
 }
 
+void trh_set_retry_after(request_rec *r, int after_s)
+{
+    if (after_s > 0) {
+        apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, after_s));
+    }
+}
+
 void trh_send_json(request_rec *r, int status, const char *body)
 {
     trh_send_text(r, status, "application/json", body);
@@ -156,7 +161,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
     apr_table_setn(r->subprocess_env, "TOKREVOKE_REASON", reason->word);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (status == HTTP_SERVICE_UNAVAILABLE) {
-        apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER_S);
+        trh_set_retry_after(r, TR_RETRY_AFTER_S);
         apr_table_unset(r->err_headers_out, "WWW-Authenticate");
     }
     else {

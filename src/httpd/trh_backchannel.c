@@ -53,7 +53,7 @@ static int refuse(request_rec *r, int status, const char *sentence)
 {
     tr_answer_t answer;
 
-    tr_revoke_refuse(&answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
+    tr_answer_refuse(&answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
     return send_answer(r, &answer);
 }
 

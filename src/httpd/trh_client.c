@@ -187,7 +187,7 @@ bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec
         return true;
     }
     if (tr_credentials_read(&credentials, &why, apr_table_get(r->headers_in, "Authorization"), params, r->pool) != APR_SUCCESS) {
-        tr_revoke_refuse(refusal, answers, HTTP_BAD_REQUEST, why, r->pool);
+        tr_answer_refuse(refusal, answers, HTTP_BAD_REQUEST, why, r->pool);
         return false;
     }
     if (tr_clients_read(&clients, &why, path, r->pool) != APR_SUCCESS) {

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 
 #include <ap_expr.h>
-#include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 
@@ -70,9 +69,7 @@ int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **senten
 void trh_send_answer(request_rec *r, const tr_answer_t *answer)
 {
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (answer->retry_after_s > 0) {
-        apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, answer->retry_after_s));
-    }
+    trh_set_retry_after(r, answer->retry_after_s);
     if (answer->challenge != NULL) {
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", answer->challenge);
     }

@@ -284,7 +284,7 @@ static int refuse(request_rec *r, int status, const char *sentence)
     tr_guard_outcome_t outcome;
 
     memset(&outcome, 0, sizeof(outcome));
-    tr_revoke_refuse(&outcome.answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
+    tr_answer_refuse(&outcome.answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
     return answer(r, &outcome);
 }
 

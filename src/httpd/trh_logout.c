@@ -13,7 +13,6 @@
 
 #define ALLOW "GET, HEAD, POST, OPTIONS"
 #define CLEAR_SITE_DATA "\"cache\", \"storage\""
-#define RETRY_AFTER_S 5
 
 /* What the caller sent beside the tokens that lie in headers. */
 typedef struct wish_t {
@@ -35,17 +34,14 @@ static void add_headers(request_rec *r)
 /* People get httpd's own page, which ErrorDocument can replace. */
 static int refuse(request_rec *r, int status, const char *code, const char *sentence)
 {
-    tr_answer_t answer = {.status = status};
+    tr_answer_t answer = {.retry_after_s = status == HTTP_SERVICE_UNAVAILABLE ? TR_RETRY_AFTER_S : 0};
 
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not logged out: %d: %s", status, sentence);
-    if (status == HTTP_SERVICE_UNAVAILABLE) {
-        apr_table_setn(r->err_headers_out, "Retry-After", APR_STRINGIFY(RETRY_AFTER_S));
-    }
     if (trh_wants_html(r) && status != HTTP_METHOD_NOT_ALLOWED) {
+        trh_set_retry_after(r, answer.retry_after_s);
         return status;
     }
-    answer.body =
-        apr_psprintf(r->pool, "{\"error\":\"%s\",\"error_description\":%s}", code, tr_json_quote(tr_str_z(sentence), r->pool));
+    tr_answer_error(&answer, TR_ANSWERS_RFC7009, status, code, sentence, r->pool);
     trh_send_answer(r, &answer);
     return OK;
 }

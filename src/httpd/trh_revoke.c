@@ -36,7 +36,7 @@ static void refuse(request_rec *r, tr_answers_t answers, int status, const char 
 {
     tr_answer_t answer;
 
-    tr_revoke_refuse(&answer, answers, status, sentence, r->pool);
+    tr_answer_refuse(&answer, answers, status, sentence, r->pool);
     send_answer(r, &answer);
 }
 

@@ -119,9 +119,7 @@ static void replace(held_t *held, request_rec *r, const tr_answer_t *answer)
     r->status_line = ap_get_status_line(answer->status);
     ap_set_content_type(r, "application/json");
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (answer->retry_after_s > 0) {
-        apr_table_setn(r->err_headers_out, "Retry-After", apr_itoa(r->pool, answer->retry_after_s));
-    }
+    trh_set_retry_after(r, answer->retry_after_s);
     trh_add_cors(r);
     held->data = apr_pstrdup(r->pool, answer->body);
     held->len = strlen(answer->body);

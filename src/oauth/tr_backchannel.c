@@ -109,20 +109,17 @@ apr_status_t tr_logout_token_read(tr_logout_token_t *out, const char **why, cons
 /* ---- the answer -------------------------------------------------------------------------------------------- */
 
 /* 2.8: 400, and the provider may try again. */
-static void answer_failed(tr_answer_t *out, apr_status_t verdict)
+static void answer_failed(tr_answer_t *out, apr_status_t verdict, apr_pool_t *pool)
 {
-    out->status = 400;
     out->verdict = verdict;
-    out->body = "{\"error\":\"temporarily_unavailable\",\"error_description\":\"The logout could not be stored now\"}";
+    tr_answer_error(out, TR_ANSWERS_RFC7009, 400, "temporarily_unavailable", "The logout could not be stored now", pool);
 }
 
 static void answer_refused(tr_answer_t *out, apr_status_t verdict, const char *why, apr_pool_t *pool)
 {
-    const char *fingerprint = out->fingerprint;
-
-    tr_revoke_refuse(out, TR_ANSWERS_RFC7009, 400, why, pool);
     out->verdict = verdict;
-    out->fingerprint = fingerprint;
+    out->detail = why;
+    tr_answer_error(out, TR_ANSWERS_RFC7009, 400, "invalid_request", why, pool);
 }
 
 static bool was_used(const tr_gate_t *gate, const tr_entry_t *used)
@@ -156,7 +153,7 @@ static void remember(tr_answer_t *out, const tr_backchannel_request_t *request, 
         return;
     }
     if (rv != APR_SUCCESS && !was_used(gate, &logout->used)) {
-        answer_failed(out, rv);
+        answer_failed(out, rv, pool);
         return;
     }
     out->status = 200;
@@ -190,7 +187,7 @@ static void answer_token(tr_answer_t *out, const tr_backchannel_request_t *reque
         rv = end_session(request, &logout, ledger);
     }
     if (rv != APR_SUCCESS) {
-        answer_failed(out, rv);
+        answer_failed(out, rv, pool);
         return;
     }
     remember(out, request, &logout, gate, ledger, pool);
@@ -203,11 +200,11 @@ void tr_backchannel_answer(tr_answer_t *out, const tr_backchannel_request_t *req
 
     memset(out, 0, sizeof(*out));
     if (request->type != TR_BODY_FORM) {
-        tr_revoke_refuse(out, TR_ANSWERS_RFC7009, 400, "The body must be application/x-www-form-urlencoded", pool);
+        tr_answer_refuse(out, TR_ANSWERS_RFC7009, 400, "The body must be application/x-www-form-urlencoded", pool);
         return;
     }
     if (tr_params_get(&text, request->params, "logout_token") != APR_SUCCESS) {
-        tr_revoke_refuse(out, TR_ANSWERS_RFC7009, 400, "The parameter logout_token is missing", pool);
+        tr_answer_refuse(out, TR_ANSWERS_RFC7009, 400, "The parameter logout_token is missing", pool);
         return;
     }
     out->fingerprint = tr_fingerprint(text, pool);

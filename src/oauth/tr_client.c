@@ -136,17 +136,12 @@ apr_status_t tr_client_authenticate(tr_client_t *out, const tr_clients_t *client
 
 /* ---- what a client is told --------------------------------------------------------------------------------- */
 
-#define RETRY_AFTER_S 5
-
 static void answer(tr_answer_t *out, tr_answers_t answers, int status, const char *code, const char *sentence, apr_pool_t *pool)
 {
     memset(out, 0, sizeof(*out));
-    out->status = status;
     out->verdict = APR_EACCES;
     out->detail = sentence;
-    out->body = answers == TR_ANSWERS_STRICT
-                    ? apr_pstrcat(pool, "{\"revoked\":false,\"error\":\"", code, "\"}", NULL)
-                    : apr_pstrcat(pool, "{\"error\":\"", code, "\",\"error_description\":\"", sentence, "\"}", NULL);
+    tr_answer_error(out, answers, status, code, answers == TR_ANSWERS_STRICT ? code : sentence, pool);
 }
 
 void tr_client_refuse(tr_answer_t *out, tr_answers_t answers, const char *realm, apr_pool_t *pool)
@@ -164,5 +159,5 @@ void tr_client_throttle(tr_answer_t *out, tr_answers_t answers, int wait_s, apr_
 void tr_client_unavailable(tr_answer_t *out, tr_answers_t answers, apr_pool_t *pool)
 {
     answer(out, answers, 503, "temporarily_unavailable", "Clients cannot be authenticated now", pool);
-    out->retry_after_s = RETRY_AFTER_S;
+    out->retry_after_s = TR_RETRY_AFTER_S;
 }

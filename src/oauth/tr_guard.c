@@ -10,8 +10,6 @@
 #include "tr_reason.h"
 #include "tr_table.h"
 
-#define RETRY_AFTER_S 5
-
 /* Reasons, as the store keeps them. */
 #define ROTATION "refresh token rotation"
 #define REUSE "refresh token reuse"
@@ -20,11 +18,10 @@
 
 static void refuse(tr_guard_outcome_t *out, int status, const char *code, const char *sentence, apr_pool_t *pool)
 {
-    out->answer.status = status;
-    out->answer.retry_after_s = status == 503 ? RETRY_AFTER_S : 0;
-    out->answer.body = apr_pstrcat(pool, "{\"error\":\"", code, "\",\"error_description\":\"", sentence, "\"}", NULL);
+    out->answer.retry_after_s = status == 503 ? TR_RETRY_AFTER_S : 0;
     out->answer.verdict = APR_EINVAL;
     out->answer.detail = sentence;
+    tr_answer_error(&out->answer, TR_ANSWERS_RFC7009, status, code, sentence, pool);
 }
 
 static void refuse_revoked(tr_guard_outcome_t *out, tr_guard_event_t event, apr_pool_t *pool)

@@ -6,8 +6,6 @@
 #include "tr_digest.h"
 #include "tr_reason.h"
 
-#define RETRY_AFTER_S 5
-
 #define INT64_LIMIT 9223372036854775808.0 /* 2^63 */
 
 /* ---- the claims -------------------------------------------------------------------------------------------- */
@@ -128,12 +126,11 @@ char *tr_introspect_claims(const tr_token_t *token, apr_pool_t *pool)
 
 /* ---- the answer -------------------------------------------------------------------------------------------- */
 
-static void answer_failed(tr_answer_t *out, apr_status_t verdict)
+static void answer_failed(tr_answer_t *out, apr_status_t verdict, apr_pool_t *pool)
 {
-    out->status = 503;
     out->verdict = verdict;
-    out->retry_after_s = RETRY_AFTER_S;
-    out->body = "{\"error\":\"temporarily_unavailable\",\"error_description\":\"The token cannot be checked now\"}";
+    out->retry_after_s = TR_RETRY_AFTER_S;
+    tr_answer_error(out, TR_ANSWERS_RFC7009, 503, "temporarily_unavailable", "The token cannot be checked now", pool);
 }
 
 /* RFC 7662 2.1: a hint, whatever it says, may be ignored: there is one kind of token to look for. */
@@ -144,14 +141,14 @@ void tr_introspect_answer(tr_answer_t *out, const tr_params_t *params, const tr_
     tr_str_t text;
 
     if (tr_params_get(&text, params, "token") != APR_SUCCESS) {
-        tr_revoke_refuse(out, TR_ANSWERS_RFC7009, 400, "The parameter token is missing", pool);
+        tr_answer_refuse(out, TR_ANSWERS_RFC7009, 400, "The parameter token is missing", pool);
         return;
     }
     memset(out, 0, sizeof(*out));
     out->fingerprint = tr_fingerprint(text, pool);
     out->verdict = tr_gate_admit(&identity, gate, text, user_claim, now, pool);
     if (out->verdict != APR_SUCCESS && !tr_is_refusal(out->verdict)) {
-        answer_failed(out, out->verdict);
+        answer_failed(out, out->verdict, pool);
         return;
     }
     out->status = 200;

@@ -2,35 +2,12 @@
  * tr_revoke.c: the revocation endpoint. RFC 7009 2.2: a token that is no good is revoked already, so the answer is 200;
  * the strict dialect tells the caller instead. 200 is said only after the ledger has succeeded.
  */
-#include <apr_strings.h>
-
 #include "tr_digest.h"
 #include "tr_limits.h"
 #include "tr_oauth.h"
 #include "tr_reason.h"
 
-#define RETRY_AFTER_S 5
 #define CHALLENGE "Bearer realm=\"token revocation\", error=\"invalid_token\""
-
-/* {"error":code,"error_description":sentence}, or the strict dialect's {"revoked":false,"error":sentence}. */
-static const char *error_body(tr_answers_t answers, const char *code, const char *sentence, apr_pool_t *pool)
-{
-    const char *text = tr_json_quote(tr_str_z(sentence), pool);
-
-    if (answers == TR_ANSWERS_STRICT) {
-        return apr_pstrcat(pool, "{\"revoked\":false,\"error\":", text, "}", NULL);
-    }
-    return apr_pstrcat(pool, "{\"error\":\"", code, "\",\"error_description\":", text, "}", NULL);
-}
-
-void tr_revoke_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool)
-{
-    memset(out, 0, sizeof(*out));
-    out->status = status;
-    out->verdict = APR_EINVAL;
-    out->detail = sentence;
-    out->body = error_body(answers, "invalid_request", sentence, pool);
-}
 
 static void answer_done(tr_answer_t *out, const tr_revoke_request_t *request, apr_status_t verdict)
 {
@@ -48,19 +25,18 @@ static void answer_bad_token(tr_answer_t *out, const tr_revoke_request_t *reques
         answer_done(out, request, verdict);
         return;
     }
-    out->status = 401;
     out->verdict = verdict;
     out->challenge = CHALLENGE;
-    out->body = error_body(TR_ANSWERS_STRICT, NULL, strict_error, pool);
+    tr_answer_error(out, TR_ANSWERS_STRICT, 401, NULL, strict_error, pool);
 }
 
 /* RFC 7009 2.2.1: 503, and the client must assume that the token still lives. */
 static void answer_failed(tr_answer_t *out, const tr_revoke_request_t *request, apr_status_t verdict, apr_pool_t *pool)
 {
-    out->status = request->answers == TR_ANSWERS_STRICT ? 500 : 503;
     out->verdict = verdict;
-    out->retry_after_s = RETRY_AFTER_S;
-    out->body = error_body(request->answers, "temporarily_unavailable", "The token could not be revoked now", pool);
+    out->retry_after_s = TR_RETRY_AFTER_S;
+    tr_answer_error(out, request->answers, request->answers == TR_ANSWERS_STRICT ? 500 : 503, "temporarily_unavailable",
+                    "The token could not be revoked now", pool);
 }
 
 static apr_status_t read_params(tr_str_t *token, tr_str_t *reason, const char **why, const tr_params_t *params)
@@ -136,11 +112,10 @@ static void answer_of_another(tr_answer_t *out, const tr_revoke_request_t *reque
 {
     bool is_strict = request->answers == TR_ANSWERS_STRICT;
 
-    out->status = 400;
     out->verdict = APR_EINVAL;
     out->detail = "the token was issued to another client";
-    out->body = error_body(request->answers, "invalid_grant",
-                           is_strict ? "invalid_grant" : "The token was issued to another client", pool);
+    tr_answer_error(out, request->answers, 400, "invalid_grant",
+                    is_strict ? "invalid_grant" : "The token was issued to another client", pool);
 }
 
 /* A token that a trusted issuer wrote. */
@@ -194,7 +169,7 @@ void tr_revoke_answer(tr_answer_t *out, const tr_revoke_request_t *request, cons
 
     memset(out, 0, sizeof(*out));
     if (read_params(&text, &reason, &why, request->params) != APR_SUCCESS) {
-        tr_revoke_refuse(out, request->answers, 400, why, pool);
+        tr_answer_refuse(out, request->answers, 400, why, pool);
         return;
     }
     out->fingerprint = tr_fingerprint(text, pool);

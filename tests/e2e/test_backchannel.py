@@ -174,7 +174,7 @@ def test_a_later_login_works_and_one_of_the_same_second_does_not(site, mint, log
     refused(site, before, "revoked")
     refused(site, mint(**names, iat=now - 1), "revoked")
     passes(site, mint(**names, iat=now + 1), user=name)
-    time.sleep(now + 1.02 - time.time())
+    time.sleep(max(0, now + 1.02 - time.time()))
     passes(site, mint(**names, iat=int(time.time())), user=name)
 
 
@@ -279,11 +279,20 @@ def test_a_subject_or_a_session_must_be_there(site, logout):
     refused_logout(post(site, logout()))
 
 
+def since(seconds, kind=float):
+    """A time so far from the moment in which a test wants it: this file is read long before."""
+    return lambda: kind(time.time() + seconds)
+
+
+def made(claims_):
+    return {name: value() if callable(value) else value for name, value in claims_.items()}
+
+
 WRONG = {
     "aud": ["", 7, None, [], {}, ["app", 7], [["app"]], True],
-    "iat": ["1700000000", None, True, [], 1e300, time.time() + 100, time.time() - 90000],
-    "exp": ["9999999999", None, True, [], 0, -1, time.time() - 61, 1e300, 10**30, time.time() + 90000],
-    "nbf": ["x", None, time.time() + 600],
+    "iat": ["1700000000", None, True, [], 1e300, since(100), since(-90000)],
+    "exp": ["9999999999", None, True, [], 0, -1, since(-61), 1e300, 10**30, since(90000)],
+    "nbf": ["x", None, since(600)],
     "jti": ["", 7, None, [], {}, "j" * 1025, "a\nb", "a\x85b"],
     "sub": ["", 7, None, [], {}, "s" * 1025, "a\x7f"],
     "sid": ["", 7, None, [], {}, "s" * 1025, "a\tb"],
@@ -295,17 +304,17 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name, value", [pytest.param(n, v, id=f"{n}-{v!s:.40}") for n, values in WRONG.items() for v in values])
+@pytest.mark.parametrize("name, value", [pytest.param(n, v, id=f"{n}-{i}") for n, values in WRONG.items() for i, v in enumerate(values)])
 def test_a_claim_of_a_wrong_type_or_value_is_refused(site, mint, logout, name, value):
     """BCL-04, BCL-06, BCL-07, BCL-08"""
-    changes_nothing(site, logout, mint, **{name: value})
+    changes_nothing(site, logout, mint, **made({name: value}))
 
 
 RIGHT = {
     "aud an array": {"aud": ["x", "app"]}, "more in the event": {"events": {EVENT: {"x": 1}}},
-    "another event beside it": {"events": {EVENT: {}, "urn:example:x": None}}, "a fraction of a second": {"iat": time.time() - 0.5},
-    "an old iat": {"iat": int(time.time()) - 80000}, "iat ahead within the skew": {"iat": int(time.time()) + 40},
-    "just past its exp, within the skew": {"exp": int(time.time()) - 20}, "nbf": {"nbf": 1},
+    "another event beside it": {"events": {EVENT: {}, "urn:example:x": None}}, "a fraction of a second": {"iat": since(-0.5)},
+    "an old iat": {"iat": since(-80000, int)}, "iat ahead within the skew": {"iat": since(40, int)},
+    "just past its exp, within the skew": {"exp": since(-20, int)}, "nbf": {"nbf": 1},
     "other claims": {"trace_id": "x", "toe": 1, "cnf": {}, "Nonce": "n", "at_hash": "x", "client_id": "c", "big": 2**70},
     "long names": {"jti": "j" * 1000, "sid": "s" * 1024}, "other scripts": {"jti": "Ωμέγα \U0001F600", "sid": "漢字"},
 }
@@ -314,7 +323,7 @@ RIGHT = {
 @pytest.mark.parametrize("what", RIGHT)
 def test_what_the_text_allows_is_accepted(site, mint, logout, what):
     """BCL-01, BCL-04, BCL-07"""
-    more = {"sid": word("sid"), "jti": word("jti"), **RIGHT[what]}
+    more = {"sid": word("sid"), "jti": word("jti"), **made(RIGHT[what])}
     passes(site, mint(sid=more["sid"]))
     accepted(post(site, logout(**more)))
     refused(site, mint(sid=more["sid"]), "revoked")

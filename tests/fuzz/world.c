@@ -146,7 +146,7 @@ static void ask_one_way(world_t *w, tr_body_type_t type, tr_str_t body, tr_answe
         tr_revoke_answer(&answer, &request, &w->gate, w->ledger, w->pool);
     }
     else {
-        tr_revoke_refuse(&answer, answers, 400, why, w->pool);
+        tr_answer_refuse(&answer, answers, 400, why, w->pool);
     }
     ALWAYS(world_is_json_object(answer.body));
     bool strict = answers == TR_ANSWERS_STRICT;

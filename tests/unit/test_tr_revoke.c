@@ -39,7 +39,7 @@ static tr_answer_t ask_body(tt_world_t *world, way_t way, const char *body, apr_
     request.keep = &keep;
     request.wall = request.now = request.clean_now = now;
     if (tr_params_from_body(&params, &why, way.type, tr_str_z(body), world->pool) != APR_SUCCESS) {
-        tr_revoke_refuse(&answer, way.answers, 400, why, world->pool);
+        tr_answer_refuse(&answer, way.answers, 400, why, world->pool);
         return answer;
     }
     request.params = params;
@@ -522,11 +522,11 @@ static void a_request_that_was_not_looked_at_is_answered_alike(void **state)
     for (size_t i = 0; i < 3; i++) {
         tr_answer_t answer;
         memset(&answer, 0xee, sizeof answer);
-        tr_revoke_refuse(&answer, TR_ANSWERS_RFC7009, statuses[i], "No such method", *state);
+        tr_answer_refuse(&answer, TR_ANSWERS_RFC7009, statuses[i], "No such method", *state);
         expect_error(&answer, false, statuses[i], "invalid_request");
         assert_non_null(strstr(answer.body, "No such method"));
         memset(&answer, 0xee, sizeof answer);
-        tr_revoke_refuse(&answer, TR_ANSWERS_STRICT, statuses[i], "No such method", *state);
+        tr_answer_refuse(&answer, TR_ANSWERS_STRICT, statuses[i], "No such method", *state);
         expect_error(&answer, true, statuses[i], NULL);
         assert_non_null(strstr(answer.body, "No such method"));
         assert_int_equal(answer.retry_after_s, 0);
