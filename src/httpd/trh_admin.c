@@ -78,16 +78,16 @@ static int read_and_revoke(request_rec *r)
     tr_admin_context_t context = {.issuers = trh_server(r->server)->issuers, .keep = trh_keep()};
     tr_revocation_t *list;
     tr_problem_t problem;
+    const char *sentence;
     tr_str_t body;
     int n;
-    int status = trh_read_body(&body, r, TR_MAX_ADMIN_BODY_LEN);
+    int status = trh_read_body(&body, &sentence, r, TR_MAX_ADMIN_BODY_LEN);
 
     if (status == AP_FILTER_ERROR) {
         return status; /* an input filter has answered */
     }
     if (status != OK) {
-        return refuse(r, status,
-                      status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 4 MiB" : "The body could not be read");
+        return refuse(r, status, sentence);
     }
     context.circumstances = trh_circumstances(r);
     context.now = apr_time_now(); /* not when its first byte came: who is logged in meanwhile is meant, too */

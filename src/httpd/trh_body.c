@@ -1,4 +1,4 @@
-/* trh_body.c: reading a small request body whole. */
+/* trh_body.c: small bodies, whole. */
 #include "trh.h"
 
 #include <apr_strings.h>
@@ -6,48 +6,40 @@
 #include <util_filter.h>
 
 #define READ_LEN 8192
+#define FIRST_LEN 4096
 
-/* What has been read. It grows with what comes: a length that is only announced costs nothing. */
-typedef struct body_t {
-    char *data;
-    apr_size_t len, room, max_len;
-    apr_pool_t *pool;
-} body_t;
-
-/* OK, or the status to answer. */
-static int add(body_t *body, const char *data, apr_size_t n)
+bool trh_buffer_add(trh_buffer_t *buffer, const char *data, apr_size_t n)
 {
-    if (n > body->max_len - body->len) {
-        return HTTP_REQUEST_ENTITY_TOO_LARGE;
+    if (n > buffer->max_len - buffer->len) {
+        return false;
     }
-    if (n > body->room - body->len) {
-        apr_size_t room = body->room > 0 ? body->room : READ_LEN;
+    if (n > buffer->room - buffer->len) {
+        apr_size_t room = buffer->room > 0 ? buffer->room : FIRST_LEN;
         char *larger;
 
-        while (room < body->len + n) {
+        while (room < buffer->len + n) {
             room *= 2;
         }
-        larger = apr_palloc(body->pool, room);
-        if (body->len > 0) {
-            memcpy(larger, body->data, body->len);
+        larger = apr_palloc(buffer->pool, room);
+        if (buffer->len > 0) {
+            memcpy(larger, buffer->data, buffer->len);
         }
-        body->data = larger;
-        body->room = room;
+        buffer->data = larger;
+        buffer->room = room;
     }
     if (n > 0) {
-        memcpy(body->data + body->len, data, n);
-        body->len += n;
+        memcpy(buffer->data + buffer->len, data, n);
+        buffer->len += n;
     }
-    return OK;
+    return true;
 }
 
 /* Add a brigade's data to body. OK, or the status to answer; *done when the body has ended. */
-static int take(body_t *body, bool *done, apr_bucket_brigade *bb)
+static int take(trh_buffer_t *body, bool *done, apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
         const char *data;
         apr_size_t n;
-        int status;
 
         if (APR_BUCKET_IS_EOS(b)) {
             *done = true;
@@ -59,9 +51,8 @@ static int take(body_t *body, bool *done, apr_bucket_brigade *bb)
         if (apr_bucket_read(b, &data, &n, APR_BLOCK_READ) != APR_SUCCESS) {
             return HTTP_BAD_REQUEST;
         }
-        status = add(body, data, n);
-        if (status != OK) {
-            return status;
+        if (!trh_buffer_add(body, data, n)) {
+            return HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
     }
     return OK;
@@ -76,7 +67,7 @@ static bool is_announced_larger(const request_rec *r, apr_size_t max_len)
     return text != NULL && ap_parse_strict_length(&len, text) && len > (apr_off_t)max_len;
 }
 
-static int read_all(body_t *body, request_rec *r)
+static int read_all(trh_buffer_t *body, request_rec *r)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     bool done = false;
@@ -96,9 +87,20 @@ static int read_all(body_t *body, request_rec *r)
     return status;
 }
 
-int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
+static const char *sentence_of(int status, apr_size_t max_len, apr_pool_t *pool)
 {
-    body_t body = {.data = "", .max_len = max_len, .pool = r->pool};
+    bool is_mib = max_len % (1024 * 1024) == 0;
+
+    if (status != HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        return "The body could not be read";
+    }
+    return apr_psprintf(pool, "The body is larger than %d %s", (int)(max_len / (is_mib ? 1024 * 1024 : 1024)),
+                        is_mib ? "MiB" : "KiB");
+}
+
+static int read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
+{
+    trh_buffer_t body = {.data = "", .max_len = max_len, .pool = r->pool};
     int status;
 
     *out = tr_str("", 0);
@@ -113,4 +115,12 @@ int trh_read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
     }
     *out = tr_str(body.data, body.len);
     return OK;
+}
+
+int trh_read_body(tr_str_t *out, const char **sentence, request_rec *r, apr_size_t max_len)
+{
+    int status = read_body(out, r, max_len);
+
+    *sentence = status != OK ? sentence_of(status, max_len, r->pool) : NULL;
+    return status;
 }

@@ -56,9 +56,8 @@ int trh_refuse_method(request_rec *r, const char *allow)
 int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r)
 {
     tr_str_t body;
-    int status = trh_read_body(&body, r, TR_MAX_BODY_LEN);
+    int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
 
-    *sentence = status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read";
     if (status != OK) {
         return status;
     }

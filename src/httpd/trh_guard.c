@@ -223,10 +223,9 @@ static bool is_encoded(const request_rec *r)
 static int take_body(trh_guarded_t *guarded, const char **sentence, request_rec *r)
 {
     tr_str_t body;
-    int status = trh_read_body(&body, r, TR_MAX_BODY_LEN);
+    int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
 
     if (status != OK) {
-        *sentence = status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read";
         return status;
     }
     if (body.len > 0 && is_encoded(r)) {

@@ -141,9 +141,8 @@ static int read_wish(wish_t *wish, const char **sentence, request_rec *r)
                       {"state", &wish->state}};
     tr_params_t *params;
     tr_str_t body;
-    int status = trh_read_body(&body, r, TR_MAX_BODY_LEN);
+    int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
 
-    *sentence = status == HTTP_REQUEST_ENTITY_TOO_LARGE ? "The body is larger than 64 KiB" : "The body could not be read";
     if (status != OK || body.len == 0) {
         return status;
     }

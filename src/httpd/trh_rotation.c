@@ -12,15 +12,13 @@
 #include "tr_limits.h"
 
 #define FILTER_NAME "TOKREVOKE_ROTATION"
-#define FIRST_LEN 4096
 
 static ap_filter_rec_t *filter;
 
 /* The answer so far. */
 typedef struct held_t {
     trh_guarded_t *guarded;
-    char *data;
-    apr_size_t len, room;
+    trh_buffer_t body;
     bool is_begun;
     bool is_done;
 } held_t;
@@ -41,38 +39,12 @@ void trh_await_exchange(request_rec *r, trh_guarded_t *guarded)
     }
     held = apr_pcalloc(r->pool, sizeof(*held));
     held->guarded = guarded;
+    held->body = (trh_buffer_t){.data = "", .max_len = TR_MAX_GRANT_LEN, .pool = r->pool};
     ap_add_output_filter_handle(filter, held, r, r->connection);
 }
 
-/* False: it is larger than any answer of a token endpoint. */
-static bool keep(held_t *held, const char *data, apr_size_t len, apr_pool_t *pool)
-{
-    if (len > TR_MAX_GRANT_LEN - held->len) {
-        return false;
-    }
-    if (len > held->room - held->len) {
-        apr_size_t room = held->room > 0 ? held->room : FIRST_LEN;
-        char *larger;
-
-        while (room < held->len + len) {
-            room *= 2;
-        }
-        larger = apr_palloc(pool, room);
-        if (held->len > 0) {
-            memcpy(larger, held->data, held->len);
-        }
-        held->data = larger;
-        held->room = room;
-    }
-    if (len > 0) {
-        memcpy(held->data + held->len, data, len);
-        held->len += len;
-    }
-    return true;
-}
-
-/* Take what a brigade brings. APR_SUCCESS; APR_EOF: this was the end; APR_INCOMPLETE: it will not come whole. */
-static apr_status_t take(held_t *held, apr_bucket_brigade *bb, apr_pool_t *pool)
+/* Take what a brigade brings. APR_SUCCESS; APR_EOF: this was the end; APR_INCOMPLETE: it will not come whole, or is too long. */
+static apr_status_t take(trh_buffer_t *body, apr_bucket_brigade *bb)
 {
     for (apr_bucket *b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
         const char *data;
@@ -87,7 +59,7 @@ static apr_status_t take(held_t *held, apr_bucket_brigade *bb, apr_pool_t *pool)
         if (APR_BUCKET_IS_METADATA(b)) {
             continue; /* nothing is flushed before it is known what it is */
         }
-        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || !keep(held, data, len, pool)) {
+        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS || !trh_buffer_add(body, data, len)) {
             return APR_INCOMPLETE;
         }
     }
@@ -121,9 +93,9 @@ static void replace(held_t *held, request_rec *r, const tr_answer_t *answer)
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     trh_set_retry_after(r, answer->retry_after_s);
     trh_add_cors(r);
-    held->data = apr_pstrdup(r->pool, answer->body);
-    held->len = strlen(answer->body);
-    ap_set_content_length(r, (apr_off_t)held->len);
+    held->body.data = apr_pstrdup(r->pool, answer->body);
+    held->body.len = strlen(answer->body);
+    ap_set_content_length(r, (apr_off_t)held->body.len);
 }
 
 /* The answer is whole, or never will be: rv is what take said. */
@@ -132,14 +104,14 @@ static void decide(held_t *held, request_rec *r, apr_status_t rv)
     tr_guard_t guard = trh_guard_of(r, held->guarded);
     tr_guard_outcome_t outcome;
 
-    if (rv == APR_EOF && held->len == 0) {
+    if (rv == APR_EOF && held->body.len == 0) {
         return; /* to HEAD, or nothing is given out */
     }
     if (rv != APR_EOF || is_encoded(r)) {
         tr_guard_withhold(&outcome, held->guarded->exchanged, r->pool);
     }
     else {
-        tr_guard_rotate(&outcome, &guard, held->guarded->exchanged, tr_str(held->data, held->len), r->pool);
+        tr_guard_rotate(&outcome, &guard, held->guarded->exchanged, tr_str(held->body.data, held->body.len), r->pool);
     }
     trh_log_guard(r, &outcome);
     if (outcome.answer.status != 0) {
@@ -162,15 +134,15 @@ static apr_status_t hold(ap_filter_t *f, apr_bucket_brigade *bb)
         return ap_pass_brigade(f->next, bb);
     }
     held->is_begun = true;
-    rv = take(held, bb, r->pool);
+    rv = take(&held->body, bb);
     apr_brigade_cleanup(bb);
     if (rv == APR_SUCCESS) {
         return APR_SUCCESS;
     }
     held->is_done = true;
     decide(held, r, rv);
-    if (held->len > 0) {
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(held->data, held->len, r->pool, bb->bucket_alloc));
+    if (held->body.len > 0) {
+        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(held->body.data, held->body.len, r->pool, bb->bucket_alloc));
     }
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
     return ap_pass_brigade(f->next, bb);
