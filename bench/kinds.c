@@ -90,6 +90,11 @@ int main(void)
     cut_off(world, TR_KIND_SESSION, TT_ISS, "and a session", &token);
     cut_off(world, TR_KIND_CLIENT, TT_ISS, "and a client", &token);
     cut_off(world, TR_KIND_ISSUER, "https://other.example/", "and an issuer", &token);
+    if (tr_gate_entry_opaque(&e, tr_str_z("another"), TR_FOREVER, pool) != APR_SUCCESS) {
+        return 1;
+    }
+    put(world, &e);
+    measure(world, &token, "and an opaque refresh token");
     tr_gate_family_entry(&e, 5, TR_FOREVER, pool);
     put(world, &e);
     measure(world, &token, "and a family of refresh tokens");

@@ -293,14 +293,21 @@ const char *trh_configured_handler(request_rec *r);
  */
 int trh_refuse_method(request_rec *r, const char *allow);
 
-/*
- * The parameters of a POST. Returns OK; AP_FILTER_ERROR: an input filter has answered, to be returned; or the HTTP status to
- * answer, with a sentence for the client.
- */
-TR_MUST_CHECK int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r);
-
 /* Write the answer of an endpoint: never stored by caches. Logging is the caller's. */
 void trh_send_answer(request_rec *r, const tr_answer_t *answer);
+
+/* An endpoint that takes POST alone. */
+typedef struct trh_endpoint_t {
+    const char *handler; /* its name */
+    bool has_dialects;   /* TokRevokeAnswers counts */
+
+    /* The answer to parameters that could be read. Always fills out. */
+    void (*answer)(tr_answer_t *out, request_rec *r, const tr_params_t *params, tr_body_type_t type, tr_answers_t answers);
+    void (*log)(request_rec *r, const tr_answer_t *answer);
+} trh_endpoint_t;
+
+/* Method, body, answer, log. Returns what the handler must return. */
+int trh_serve(request_rec *r, const trh_endpoint_t *endpoint);
 
 /*
  * Who asks, by TokRevokeClients (RFC 6749 2.3). True: *out says who, TR_CLIENT_NONE where the location names no file. False:

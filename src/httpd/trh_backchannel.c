@@ -4,11 +4,8 @@
 #include <stdatomic.h>
 
 #include <apr_strings.h>
-#include <http_protocol.h>
 
 #include "tr_backchannel.h"
-
-#define ALLOW "POST, OPTIONS"
 
 /* The logout counts; this is about the next use of the same token. */
 static void log_forgetful(request_rec *r, const tr_answer_t *answer)
@@ -42,53 +39,20 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
     }
 }
 
-static int send_answer(request_rec *r, const tr_answer_t *answer)
+static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, tr_body_type_t type, tr_answers_t answers)
 {
-    log_answer(r, answer);
-    trh_send_answer(r, answer);
-    return OK;
-}
+    tr_backchannel_request_t request = {.type = type, .params = params, .keep = trh_keep()};
 
-static int refuse(request_rec *r, int status, const char *sentence)
-{
-    tr_answer_t answer;
-
-    tr_answer_refuse(&answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
-    return send_answer(r, &answer);
-}
-
-static int answer_post(request_rec *r)
-{
-    tr_backchannel_request_t request = {.keep = trh_keep()};
-    tr_params_t *params;
-    tr_answer_t answer;
-    const char *sentence;
-    int status = trh_read_params(&params, &request.type, &sentence, r);
-
-    if (status == AP_FILTER_ERROR) {
-        return status; /* an input filter has answered */
-    }
-    if (status != OK) {
-        return refuse(r, status, sentence);
-    }
-    request.params = params;
+    (void)answers;
     request.circumstances = trh_circumstances(r);
     request.now = apr_time_now();
     request.clean_now = trh_clean_now();
-    tr_backchannel_answer(&answer, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
-    return send_answer(r, &answer);
+    tr_backchannel_answer(out, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
 }
 
 int trh_backchannel_handler(request_rec *r)
 {
-    int status;
+    static const trh_endpoint_t endpoint = {TRH_BACKCHANNEL_HANDLER, false, answer, log_answer};
 
-    if (!trh_is_for(r, TRH_BACKCHANNEL_HANDLER)) {
-        return DECLINED;
-    }
-    if (r->method_number == M_POST) {
-        return answer_post(r);
-    }
-    status = trh_refuse_method(r, ALLOW);
-    return status == HTTP_METHOD_NOT_ALLOWED ? refuse(r, status, "Only POST is allowed") : status;
+    return trh_serve(r, &endpoint);
 }

@@ -53,7 +53,7 @@ int trh_refuse_method(request_rec *r, const char *allow)
     return r->method_number == M_OPTIONS ? HTTP_NO_CONTENT : HTTP_METHOD_NOT_ALLOWED;
 }
 
-int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r)
+static int read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r)
 {
     tr_str_t body;
     int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
@@ -73,6 +73,59 @@ void trh_send_answer(request_rec *r, const tr_answer_t *answer)
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", answer->challenge);
     }
     trh_send_json(r, answer->status, answer->body);
+}
+
+static tr_answers_t dialect(const request_rec *r, const trh_endpoint_t *endpoint)
+{
+    int configured = endpoint->has_dialects ? trh_dir(r)->answers : TRH_UNSET;
+
+    return configured == TRH_UNSET ? TR_ANSWERS_RFC7009 : (tr_answers_t)configured;
+}
+
+/* Fill in the answer to a POST. OK, or what the handler must return in place of answering. */
+static int answer_post(tr_answer_t *out, request_rec *r, const trh_endpoint_t *endpoint)
+{
+    tr_answers_t answers = dialect(r, endpoint);
+    tr_params_t *params;
+    tr_body_type_t type;
+    const char *sentence;
+    int status = read_params(&params, &type, &sentence, r);
+
+    if (status == AP_FILTER_ERROR) {
+        return status; /* an input filter has answered */
+    }
+    if (status != OK) {
+        tr_answer_refuse(out, answers, status, sentence, r->pool);
+        return OK;
+    }
+    endpoint->answer(out, r, params, type, answers);
+    return OK;
+}
+
+int trh_serve(request_rec *r, const trh_endpoint_t *endpoint)
+{
+    tr_answer_t answer;
+    int status;
+
+    if (!trh_is_for(r, endpoint->handler)) {
+        return DECLINED;
+    }
+    if (r->method_number == M_POST) {
+        status = answer_post(&answer, r, endpoint);
+        if (status != OK) {
+            return status;
+        }
+    }
+    else {
+        status = trh_refuse_method(r, "POST, OPTIONS");
+        if (status != HTTP_METHOD_NOT_ALLOWED) {
+            return status;
+        }
+        tr_answer_refuse(&answer, dialect(r, endpoint), status, "Only POST is allowed", r->pool);
+    }
+    endpoint->log(r, &answer);
+    trh_send_answer(r, &answer);
+    return OK;
 }
 
 bool trh_is_said(_Atomic int64_t *last_s)

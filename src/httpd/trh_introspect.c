@@ -3,12 +3,8 @@
 
 #include <stdatomic.h>
 
-#include <http_protocol.h>
-
 #include "tr_client.h"
 #include "tr_introspect.h"
-
-#define ALLOW "POST, OPTIONS"
 
 static void log_answer(request_rec *r, const tr_answer_t *answer)
 {
@@ -35,21 +31,6 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
     }
 }
 
-static int send_answer(request_rec *r, const tr_answer_t *answer)
-{
-    log_answer(r, answer);
-    trh_send_answer(r, answer);
-    return OK;
-}
-
-static int refuse(request_rec *r, int status, const char *sentence)
-{
-    tr_answer_t answer;
-
-    tr_answer_refuse(&answer, TR_ANSWERS_RFC7009, status, sentence, r->pool);
-    return send_answer(r, &answer);
-}
-
 /*
  * RFC 7662 2.1: a user whom httpd knows, or a client that has shown its secret; what anybody could say is not enough. False:
  * *refusal is the answer.
@@ -71,40 +52,21 @@ static bool is_allowed(tr_answer_t *refusal, request_rec *r, const tr_params_t *
     return true;
 }
 
-static int answer_post(request_rec *r)
+static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, tr_body_type_t type, tr_answers_t answers)
 {
-    tr_params_t *params;
-    tr_body_type_t type;
-    tr_answer_t answer;
-    const char *sentence;
-    int status = trh_read_params(&params, &type, &sentence, r);
-
-    if (status == AP_FILTER_ERROR) {
-        return status; /* an input filter has answered */
-    }
-    if (status != OK) {
-        return refuse(r, status, sentence);
-    }
-    if (!is_allowed(&answer, r, params)) {
-        return send_answer(r, &answer);
+    if (!is_allowed(out, r, params)) {
+        return;
     }
     if (type != TR_BODY_FORM) {
-        return refuse(r, HTTP_BAD_REQUEST, "The body must be application/x-www-form-urlencoded");
+        tr_answer_refuse(out, answers, HTTP_BAD_REQUEST, "The body must be application/x-www-form-urlencoded", r->pool);
+        return;
     }
-    tr_introspect_answer(&answer, params, &trh_server(r->server)->gate, trh_user_claim(r), apr_time_now(), r->pool);
-    return send_answer(r, &answer);
+    tr_introspect_answer(out, params, &trh_server(r->server)->gate, trh_user_claim(r), apr_time_now(), r->pool);
 }
 
 int trh_introspect_handler(request_rec *r)
 {
-    int status;
+    static const trh_endpoint_t endpoint = {TRH_INTROSPECT_HANDLER, false, answer, log_answer};
 
-    if (!trh_is_for(r, TRH_INTROSPECT_HANDLER)) {
-        return DECLINED;
-    }
-    if (r->method_number == M_POST) {
-        return answer_post(r);
-    }
-    status = trh_refuse_method(r, ALLOW);
-    return status == HTTP_METHOD_NOT_ALLOWED ? refuse(r, status, "Only POST is allowed") : status;
+    return trh_serve(r, &endpoint);
 }

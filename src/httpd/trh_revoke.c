@@ -2,10 +2,6 @@
 #include "trh.h"
 
 #include <apr_strings.h>
-#include <http_core.h>
-#include <http_protocol.h>
-
-#define ALLOW "POST, OPTIONS"
 
 static void log_answer(request_rec *r, const tr_answer_t *answer)
 {
@@ -26,43 +22,16 @@ static void log_answer(request_rec *r, const tr_answer_t *answer)
     }
 }
 
-static void send_answer(request_rec *r, const tr_answer_t *answer)
-{
-    log_answer(r, answer);
-    trh_send_answer(r, answer);
-}
-
-static void refuse(request_rec *r, tr_answers_t answers, int status, const char *sentence)
-{
-    tr_answer_t answer;
-
-    tr_answer_refuse(&answer, answers, status, sentence, r->pool);
-    send_answer(r, &answer);
-}
-
-static int answer_post(request_rec *r, tr_answers_t answers)
+static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, tr_body_type_t type, tr_answers_t answers)
 {
     const trh_dir_t *dir = trh_dir(r);
-    tr_revoke_request_t request = {.answers = answers};
-    tr_params_t *params;
+    tr_revoke_request_t request = {.type = type, .params = params, .answers = answers};
     tr_client_t client;
-    tr_answer_t answer;
-    const char *sentence;
-    int status = trh_read_params(&params, &request.type, &sentence, r);
 
-    if (status == AP_FILTER_ERROR) {
-        return status; /* an input filter has answered */
-    }
-    if (status != OK) {
-        refuse(r, answers, status, sentence);
-        return OK;
-    }
     /* RFC 7009 2.1: before anything is looked at. */
-    if (!trh_authenticate_client(&client, &answer, r, params, answers)) {
-        send_answer(r, &answer);
-        return OK;
+    if (!trh_authenticate_client(&client, out, r, params, answers)) {
+        return;
     }
-    request.params = params;
     request.client_id = client.id;
     request.cascade = dir->cascade == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->cascade;
     request.is_known = r->user != NULL;
@@ -77,27 +46,12 @@ static int answer_post(request_rec *r, tr_answers_t answers)
     request.now = request.clean_now;
     /* Issuers have the time of day, and a clock that was set right since httpd started would not have it. */
     request.wall = apr_time_now();
-    tr_revoke_answer(&answer, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
-    send_answer(r, &answer);
-    return OK;
+    tr_revoke_answer(out, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
 }
 
 int trh_revoke_handler(request_rec *r)
 {
-    int configured = trh_dir(r)->answers;
-    tr_answers_t answers = configured == TRH_UNSET ? TR_ANSWERS_RFC7009 : (tr_answers_t)configured;
-    int status;
+    static const trh_endpoint_t endpoint = {TRH_REVOKE_HANDLER, true, answer, log_answer};
 
-    if (!trh_is_for(r, TRH_REVOKE_HANDLER)) {
-        return DECLINED;
-    }
-    if (r->method_number == M_POST) {
-        return answer_post(r, answers);
-    }
-    status = trh_refuse_method(r, ALLOW);
-    if (status != HTTP_METHOD_NOT_ALLOWED) {
-        return status;
-    }
-    refuse(r, answers, status, "Only POST is allowed");
-    return OK;
+    return trh_serve(r, &endpoint);
 }
