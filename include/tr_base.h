@@ -29,6 +29,7 @@ static inline tr_str_t tr_str(const char *data, apr_size_t len)
     return s;
 }
 
+/* Of two clocks the one that is further on: for what must not end too early by either. */
 static inline apr_time_t tr_later(apr_time_t a, apr_time_t b)
 {
     return a > b ? a : b;

@@ -44,8 +44,8 @@ TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *g
                                              apr_pool_t *pool);
 
 /*
- * Is it revoked: by its own identity, its session, subject, client, issuer or family? For a token that tr_gate_recognize
- * knows. Kinds with no entry cost nothing. Returns APR_SUCCESS (it is not, and we would know), TR_REVOKED with *by, or a
+ * Is it revoked: by its own identity, its session, subject, client, issuer or family, or by its signed part, while nobody here
+ * could read it? For a token that tr_gate_recognize knows. Kinds with no entry cost nothing. Returns APR_SUCCESS (it is not, and we would know), TR_REVOKED with *by, or a
  * failure, as above.
  */
 TR_MUST_CHECK apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool);
@@ -55,8 +55,8 @@ TR_MUST_CHECK apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *
 
 /*
  * verdict is what tr_gate_recognize said of text. Is that a token only its issuer can read: no JWS, or one with an issuer, key or
- * algorithm that nobody here knows, but no JWS without its signature? *out is then what names it: the text, or of a JWS the signing input, so that no other
- * spelling of the signature escapes.
+ * algorithm that nobody here knows, but no JWS without its signature? *out is then what names it: the text, or of a JWS the
+ * signing input, so that no other spelling of the signature escapes.
  */
 bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool);
 

@@ -45,8 +45,9 @@ void tr_ledger_watch(tr_ledger_t *ledger, bool (*is_superseded)(void *baton), vo
  * durable with one commit. What was_known already is not stored again, unless record says so. Their entries are raised to
  * what is in force for them. now: microseconds since 1970, from a clock that never ran ahead. Blocks for other writers and
  * for the store, never for readers. Returns APR_SUCCESS: all in force in every process, and durable where there is a store;
- * APR_ENOSPC: table full; TR_LEDGER_SUPERSEDED; another status: the lock or the store failed. After a failure some may be
- * in force and some not, and was_there and was_known are certain only where they are true.
+ * APR_ENOSPC: table full; TR_LEDGER_SUPERSEDED; another status: the lock or the store failed. After APR_ENOSPC none is in
+ * force that was not before, or half a list would come back to life at the next start; after another failure some may be in
+ * force and some not. was_there and was_known are then certain only where they are true.
  */
 TR_MUST_CHECK apr_status_t tr_ledger_revoke_all(tr_ledger_t *ledger, tr_revocation_t *list, int n, bool record, apr_time_t now);
 

@@ -13,18 +13,18 @@
 #define TR_MAX_KEYS_PER_SET 256     /* members of "keys" */
 #define TR_MIN_RSA_BITS 2048        /* RFC 7518 3.3 */
 #define TR_MAX_RSA_BITS 8192
-#define TR_MAX_BODY_LEN 65536         /* bytes of a request body */
-#define TR_MAX_PARAMS 64              /* parameters in a request body */
-#define TR_MAX_REASON_LEN 1024        /* bytes of the reason that a caller of the revocation endpoint gives */
-#define TR_MAX_ADMIN_ITEMS 1000       /* revocations of one call, and of one transaction */
-#define TR_MAX_LISTED 1001            /* revocations read from the store for one page, one more than it shows */
-#define TR_MAX_ADMIN_BODY_LEN 4194304 /* bytes of the body that brings them */
-#define TR_MAX_CLIENTS_LEN 1048576    /* bytes of the file of TokRevokeClients */
-#define TR_MAX_CLIENT_SECRET_LEN 511  /* bytes of a client's secret: crypt() takes no more, and hashing long ones would be slow */
-#define TR_MAX_LOGOUT_TOKENS 16       /* tokens of one logout */
-#define TR_MAX_GRANT_LEN 262144       /* bytes of a token endpoint's answer */
-#define TR_MAX_GRANT_TOKENS 16        /* readings of the refresh token in a request to it */
-#define TR_MAX_PAGE_LEN 65536         /* bytes of the file of TokRevokeLogoutPage */
-#define TR_MAX_CAPACITY 1000000000    /* TokRevokeCapacity */
+#define TR_MAX_BODY_LEN 65536                  /* bytes of a request body */
+#define TR_MAX_PARAMS 64                       /* parameters in a request body */
+#define TR_MAX_REASON_LEN 1024                 /* bytes of the reason that a caller gives for a revocation */
+#define TR_MAX_ADMIN_ITEMS 1000                /* revocations of one call, and of one transaction */
+#define TR_MAX_LISTED (TR_MAX_ADMIN_ITEMS + 1) /* revocations read from the store for one page, one more than it shows */
+#define TR_MAX_ADMIN_BODY_LEN 4194304          /* bytes of the body that brings them */
+#define TR_MAX_CLIENTS_LEN 1048576             /* bytes of the file of TokRevokeClients */
+#define TR_MAX_CLIENT_SECRET_LEN 511 /* bytes of a client's secret: crypt() takes no more, and hashing long ones would be slow */
+#define TR_MAX_LOGOUT_TOKENS 16      /* tokens of one logout */
+#define TR_MAX_GRANT_LEN 262144      /* bytes of a token endpoint's answer */
+#define TR_MAX_GRANT_TOKENS 16       /* readings of the refresh token in a request to it */
+#define TR_MAX_PAGE_LEN 65536        /* bytes of the file of TokRevokeLogoutPage */
+#define TR_MAX_CAPACITY 1000000000   /* TokRevokeCapacity */
 
 #endif

@@ -275,6 +275,12 @@ int trh_guard_handler(request_rec *r);
 void trh_guard_insert(request_rec *r);
 void trh_register_guard(void);
 
+/* Has httpd's own configuration established who asks? */
+static inline bool trh_is_known(const request_rec *r)
+{
+    return r->user != NULL && *r->user != '\0';
+}
+
 /* Is this the name of one of our handlers? */
 bool trh_is_endpoint(const char *handler);
 

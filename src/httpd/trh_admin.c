@@ -101,7 +101,7 @@ static int post_revocations(request_rec *r)
     if (trh_is_foreign(r) && !trh_is_listed_origin(r)) {
         return refuse_post(r, HTTP_FORBIDDEN, "The request comes from a page of another site");
     }
-    if (r->user == NULL || *r->user == '\0') {
+    if (!trh_is_known(r)) {
         return refuse_post(
             r, HTTP_FORBIDDEN,
             "Who revokes must be known: the server's configuration asks nobody here who he is (AuthType, Require)");

@@ -39,7 +39,7 @@ static bool is_allowed(tr_answer_t *refusal, request_rec *r, const tr_params_t *
 {
     tr_client_t client;
 
-    if (r->user != NULL && *r->user != '\0') {
+    if (trh_is_known(r)) {
         return true;
     }
     if (!trh_authenticate_client(&client, refusal, r, params, TR_ANSWERS_RFC7009)) {

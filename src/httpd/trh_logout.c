@@ -104,7 +104,7 @@ static int log_out(request_rec *r, const wish_t *wish)
     tr_logout_result_t result;
 
     request.scope = dir->logout_scope == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->logout_scope;
-    request.is_known = r->user != NULL;
+    request.is_known = trh_is_known(r);
     request.opaque_s = dir->opaque_s == TRH_UNSET ? 0 : dir->opaque_s;
     request.keep = trh_keep();
     request.circumstances = trh_circumstances(r);

@@ -34,7 +34,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
     }
     request.client_id = client.id;
     request.cascade = dir->cascade == TRH_UNSET ? TR_SCOPE_TOKEN : (tr_scope_t)dir->cascade;
-    request.is_known = r->user != NULL;
+    request.is_known = trh_is_known(r);
     request.opaque_s = dir->opaque_s == TRH_UNSET ? 0 : dir->opaque_s;
     request.keep = trh_keep();
     request.circumstances = trh_circumstances(r);

@@ -233,10 +233,10 @@ static apr_status_t end_family(bool *is_new, const tr_guard_t *guard, const show
 {
     const tr_table_t *table = guard->gate->table;
     tr_entry_t name, family, scope[TR_SCOPE_ENTRIES];
-    tr_revocation_t list[TR_SCOPE_ENTRIES];
+    tr_revocation_t list[2];
     int64_t end_s = end_of_opaque(guard);
     int64_t number;
-    int n = 1;
+    int named = 1;
     apr_status_t rv = name_of(&name, shown, guard, pool);
 
     *is_new = false;
@@ -252,11 +252,13 @@ static apr_status_t end_family(bool *is_new, const tr_guard_t *guard, const show
     }
     put(&list[0], guard, &family, REUSE);
     if (shown->is_certain) {
-        rv = tr_gate_scope(scope, &n, &shown->token, TR_SCOPE_SESSION, guard->keep, guard->wall, pool);
-        put(&list[1], guard, &scope[n - 1], REUSE);
+        rv = tr_gate_scope(scope, &named, &shown->token, TR_SCOPE_SESSION, guard->keep, guard->wall, pool);
+    }
+    if (rv == APR_SUCCESS && named > 1) {
+        put(&list[1], guard, &scope[1], REUSE);
     }
     if (rv == APR_SUCCESS) {
-        rv = record(guard, list, n);
+        rv = record(guard, list, named > 1 ? 2 : 1);
         *is_new = !list[0].was_there;
     }
     return rv;
