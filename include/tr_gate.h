@@ -45,8 +45,8 @@ TR_MUST_CHECK apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *g
 
 /*
  * Is it revoked: by its own identity, its session, subject, client, issuer or family, or by its signed part, while nobody here
- * could read it? For a token that tr_gate_recognize knows. Kinds with no entry cost nothing. Returns APR_SUCCESS (it is not, and we would know), TR_REVOKED with *by, or a
- * failure, as above.
+ * could read it? For a token that tr_gate_recognize knows. Kinds with no entry cost nothing. Returns APR_SUCCESS (it is not,
+ * and we would know), TR_REVOKED with *by, or a failure, as above.
  */
 TR_MUST_CHECK apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool);
 

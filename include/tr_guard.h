@@ -1,6 +1,6 @@
 /*
- * tr_guard.h: in front of a token endpoint (RFC 6749 3.2), without HTTP: which refresh tokens does a request bring, is one of them
- * revoked, and what does an exchange mean (rotation and reuse, RFC 9700 4.14)?
+ * tr_guard.h: in front of a token endpoint (RFC 6749 3.2), without HTTP: which refresh tokens does a request bring, is one of
+ * them revoked, and what does an exchange mean (rotation and reuse, RFC 9700 4.14)?
  */
 #ifndef TR_GUARD_H
 #define TR_GUARD_H
@@ -88,8 +88,8 @@ typedef struct tr_guard_outcome_t {
 void tr_guard_judge(tr_guard_outcome_t *out, const tr_guard_t *guard, const tr_grant_t *grant, apr_pool_t *pool);
 
 /*
- * The token endpoint has answered the exchange of refresh token old with body, a success. If it gave out another refresh token, old
- * is revoked, and what it gave out belongs to the family of old. May the answer go on to the client? Always fills out.
+ * The token endpoint has answered the exchange of refresh token old with body, a success. If it gave out another refresh token,
+ * old is revoked, and what it gave out belongs to the family of old. May the answer go on to the client? Always fills out.
  */
 void tr_guard_rotate(tr_guard_outcome_t *out, const tr_guard_t *guard, tr_str_t old, tr_str_t body, apr_pool_t *pool);
 

@@ -1,10 +1,10 @@
 /*
  * tr_json.h: strict reading of JSON (RFC 8259), hiding the library that does it.
  *
- * A document is one object (for tr_json_parse_any also one array) in valid UTF-8, with no duplicate members at any level, no U+0000, and at most
- * TR_MAX_JSON_DEPTH levels. A number that no 64-bit integer or double can hold reads as null (it is no number to us),
- * and an integer beyond 64 bits as the nearest double, so that a claim that nobody asks for is no reason to refuse a
- * token.
+ * A document is one object (for tr_json_parse_any also one array) in valid UTF-8, with no duplicate members at any level, no
+ * U+0000, and at most TR_MAX_JSON_DEPTH levels. A number that no 64-bit integer or double can hold reads as null (it is no
+ * number to us), and an integer beyond 64 bits as the nearest double, so that a claim that nobody asks for is no reason to
+ * refuse a token.
  */
 #ifndef TR_JSON_H
 #define TR_JSON_H

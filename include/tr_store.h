@@ -40,9 +40,9 @@ TR_MUST_CHECK apr_status_t tr_store_parse(tr_store_place_t *out, const char **wh
 bool tr_store_place_eq(const tr_store_place_t *a, const tr_store_place_t *b);
 
 /*
- * Make the folder of a database file where it is missing (its last component only). When we are root, hand it, new or
- * empty, to this user and group; one that is in use is left alone. For the parent. Returns APR_SUCCESS, also where nothing is to be done, or another
- * status with *why.
+ * Make the folder of a database file where it is missing (its last component only). When we are root, hand it, new or empty, to
+ * this user and group; one that is in use is left alone. For the parent. Returns APR_SUCCESS, also where nothing is to be done,
+ * or another status with *why.
  */
 TR_MUST_CHECK apr_status_t tr_store_make_folder(const char **why, const tr_store_place_t *place, uid_t user, gid_t group,
                                                 apr_pool_t *pool);
@@ -87,9 +87,9 @@ typedef struct tr_store_memory_t {
 } tr_store_memory_t;
 
 /*
- * This process' way to the database with this id. Connects when it is needed, so it cannot fail. lock: between the
- * writers of one httpd; NULL where the database queues them well by itself. memory: NULL for a process that is alone. Lives, with its connections, until the
- * process ends: threads may use it to the last moment.
+ * This process' way to the database with this id. Connects when it is needed, so it cannot fail. lock: between the writers of
+ * one httpd; NULL where the database queues them well by itself. memory: NULL for a process that is alone. Lives, with its
+ * connections, until the process ends: threads may use it to the last moment.
  */
 tr_store_t *tr_store_open(const tr_store_place_t *place, const char *id, apr_global_mutex_t *lock, tr_store_memory_t *memory);
 

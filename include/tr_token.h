@@ -63,7 +63,10 @@ TR_MUST_CHECK apr_status_t tr_token_check_use(const tr_token_t *token);
 /* Do the claims or typ say that it is a refresh token? */
 bool tr_token_is_refresh(const tr_token_t *token);
 
-/* jti, sub, sid, client_id, azp: strings of at most 1 KiB without control characters, jti not empty. APR_SUCCESS or TR_MALFORMED. */
+/*
+ * jti, sub, sid, client_id, azp: strings of at most 1 KiB without control characters, jti not empty. APR_SUCCESS or
+ * TR_MALFORMED.
+ */
 TR_MUST_CHECK apr_status_t tr_token_read_identity(tr_token_t *token);
 
 /*

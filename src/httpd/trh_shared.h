@@ -84,8 +84,8 @@ TR_MUST_CHECK apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *lock
                                            uint32_t capacity, apr_pool_t *ptemp, server_rec *s);
 
 /*
- * is_known: it was in use until now, so its folder must be there. Processes of httpd's user that end soon, so that the parent, which is often root, never touches the files. Errors are
- * logged.
+ * is_known: it was in use until now, so its folder must be there. Processes of httpd's user that end soon, so that the parent,
+ * which is often root, never touches the files. Errors are logged.
  */
 TR_MUST_CHECK apr_status_t trh_prepare_store(tr_store_facts_t *out, const tr_store_place_t *place, bool is_known,
                                              apr_pool_t *ptemp, server_rec *s);

@@ -133,7 +133,8 @@ TR_MUST_CHECK apr_status_t tr_row_insert(tr_sql_t *sql, tr_sql_row_t *row, const
 #define TR_ROWS_AT_ONCE 1000
 
 /*
- * Up to TR_ROWS_AT_ONCE rows behind seq, in order, in scratch; digests as bytes. A row that does not fit its checksum is TR_STORE_FAILED.
+ * Up to TR_ROWS_AT_ONCE rows behind seq, in order, in scratch; digests as bytes. A row that does not fit its checksum is
+ * TR_STORE_FAILED.
  */
 TR_MUST_CHECK apr_status_t tr_row_read_after(tr_sql_t *sql, tr_sql_row_t **rows, int *n, int64_t seq);
 
