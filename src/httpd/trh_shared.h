@@ -95,10 +95,10 @@ TR_MUST_CHECK apr_status_t trh_load_store(trh_shared_t *shared, trh_locks_t *loc
 /* In a child: go on hearing of what others store. Several times a second. */
 void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, server_rec *s);
 
-/* Let another child do it at once. */
 /* In a child, once a second, where nothing else waits: store what could not be stored before. */
 void trh_retry(tr_store_t *store, server_rec *s);
 
+/* Let another child do it at once. */
 void trh_stop_following(trh_shared_t *shared);
 
 #endif
