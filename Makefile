@@ -314,9 +314,10 @@ run-only: $(MODULE)
 test: deps
 	@$(MAKE) --no-print-directory test-all
 
-# What the parent does before it has children, and what a token must look like, is the same with every MPM.
+# What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
+# every MPM.
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py \
-               introspect.py clients_file.py logout_page.py provider.py guard_ways.py)
+               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
 STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
