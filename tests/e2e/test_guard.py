@@ -362,6 +362,10 @@ def spell(token):
         "JSON arrays": ((JSON,), "", json.dumps({"grant_type": ["refresh_token"], "refresh_token": [token]}).encode()),
         "JSON as a form": ((FORM,), "", obj), "JSON without a type": ((), "", b"\r\n " + obj),
         "JSON and the query": ((JSON,), "?grant_type=refresh_token", json.dumps({"refresh_token": token}).encode()),
+        "text behind a query that names the grant": (("Content-Type: text/plain",), "?grant_type=refresh_token",
+                                                     json.dumps({"refresh_token": token}).encode()),
+        "bytes behind such a query": (("Content-Type: application/octet-stream",), "?grant_type=refresh_token", b"refresh_token=" + t),
+        "a line end inside": ((FORM,), "", ENOUGH + t[:3] + b"%0A" + t[3:]), "a plain charset": ((FORM + "; charset=latin1",), "", ENOUGH + t),
         "chunks": ((FORM, CHUNKED), "", ENOUGH + t),
     }
     return found

@@ -14,8 +14,8 @@ import httpd as servers
 from database import Database
 from httpd import endpoint
 from issuers import write_keys
-from storing import (FORM, PAGE, are_accepted, are_revoked, claims_of, revoke_all, text, two_rounds, until, verdicts,
-                     without_jti)
+from storing import (BASIC, FORM, PAGE, are_accepted, are_revoked, claims_of, revoke_all, text, two_rounds, until, verdicts,
+                     without_jti, basic, write_users)
 from test_lifecycle import KILLED
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -176,3 +176,14 @@ def test_a_clock_that_was_set_right_since_the_start_cuts_off_by_the_right_time(s
     assert site.revoke(refresh, path="/cascade").status == 200
     are_revoked(site, [old])
     are_accepted(site, [mint(sub="zoe", iat=int(time.time()) + 2)])
+
+
+def test_an_opaque_token_is_kept_by_the_right_time_too(site, keys):
+    set_clock(site, "-30d")
+    write_users(site, b"carol")
+    site.start(text(endpoint("/opaque", "TokRevokeOpaque 7d", *BASIC)))
+    set_clock(site, "+0")
+    began = int(time.time())
+    assert site.get("/opaque", FORM, basic(b"carol"), method="POST", body="token=rt_1").status == 200
+    (row,) = Database(site).rows("kind = 'opaque'")
+    assert began + 7 * 86400 <= row["expires_at"] <= time.time() + 7 * 86400 + 1
