@@ -3,6 +3,8 @@
 import json
 import urllib.parse
 
+import pytest
+
 from backend import Backend, reply
 from httpd import endpoint
 from issuers import write_keys
@@ -93,3 +95,18 @@ def is_refusal(r, status=400, error="invalid_grant"):
 def grants(access, refresh, **more):
     """The answer of a token endpoint."""
     return reply({"access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": refresh, **more})
+
+
+@pytest.fixture
+def own_site(new_server, keys):
+    """One that may be hurt."""
+    made = []
+
+    def build(*more, **how):
+        server = new_server()
+        made.append(Site(server, keys, *more, **how))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()

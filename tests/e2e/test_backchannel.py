@@ -12,10 +12,10 @@ import issuers as at
 from database import Database
 from httpd import ALIAS, endpoint
 from issuers import issuer, issuers, jwks, locations, write_keys
-from storing import FORM, JSON, PAGE, SLOW, EveryChild, are_accepted, are_revoked, claims_of, text, until, verdicts, write_users
+from storing import FORM, JSON, PAGE, SLOW, EveryChild, are_accepted, are_revoked, claims_of, text, until, verdicts
 from test_accept import passes
 from test_forgery import with_signature
-from test_introspect import places, write_clients
+from test_introspect import places, small
 from test_refuse import mangled, refused
 from test_store_stall import HIDE, verdicts_with_new_connections
 from tokens import MAIN, b64, claims, compact, other_spelling, public_pem, serial
@@ -42,17 +42,6 @@ def site(new_server, keys):
     front = endpoint("/logout", "TokRevokeTokenFrom cookie=session", "TokRevokeLogoutScope subject", handler="tokrevoke-logout")
     return server.start("TokRevokeCapacity 20000\n" + issuers() + own + ALIAS + locations() + front + receiver()
                         + receiver("/allowed", "TokRevokeAllowOrigin https://idp.test"))
-
-
-@pytest.fixture
-def small(new_server, keys):
-    """For what changes a server: its database, its restarts. Not started yet."""
-    server = new_server()
-    write_keys(server, keys)
-    write_users(server, b"rs1")
-    write_clients(server)
-    yield server
-    server.stop()
 
 
 def word(name):

@@ -10,7 +10,7 @@ import pytest
 
 from backend import Backend, reply
 from database import Database
-from guarding import GUARD, Site, is_refusal, location
+from guarding import GUARD, Site, is_refusal, location, own_site
 from httpd import endpoint
 from storing import BASIC, FORM, JSON, EveryChild, until, write_users
 
@@ -29,21 +29,6 @@ def site(new_server, keys):
                 "ProxyPass /off/ {to}\n", location("/off/", GUARD), location("/off/never/", "TokRevokeGuardTokenEndpoint Off"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def own_site(new_server, keys):
-    """One that may be hurt."""
-    made = []
-
-    def build(*more, **how):
-        server = new_server()
-        made.append(Site(server, keys, *more, **how))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.close()
 
 
 # ---- what passes ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from backend import reply
 from database import Database
-from guarding import GUARD, ROTATION, Site, grants, is_refusal, location
+from guarding import GUARD, ROTATION, Site, grants, is_refusal, location, own_site
 from storing import FORM, PAGE, EveryChild, claims_of, until
 
 serial = itertools.count()
@@ -55,21 +55,6 @@ def site(new_server, keys):
                 prepare=lambda s: s.write("htdocs/broken.html", "<p>our own page</p>"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def own_site(new_server, keys):
-    """One that may be hurt."""
-    made = []
-
-    def build(*more, **how):
-        server = new_server()
-        made.append(Site(server, keys, *more, **how))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.close()
 
 
 def verdict(site, access):
