@@ -1,5 +1,7 @@
 """When the database cannot be read or written for a while: nobody is let in on stale knowledge, and it heals by itself."""
 
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -110,6 +112,17 @@ def test_a_revocation_that_could_not_be_stored_is_in_force_and_stored_when_the_d
     are_revoked(site, [second, third])
 
 
+@contextlib.contextmanager
+def stopped(server):
+    """None of the server's processes does anything."""
+    pids = server.members()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
 def put_in_place(db, other, aside):
     """The other's files for ours. Never is there a database with another's log: SQLite would take that for its own."""
     suffixes = ("", "-shm", "-wal")
@@ -134,14 +147,16 @@ def test_a_database_that_was_replaced_by_another_is_not_believed(site, new_serve
     revoke_all(other, [theirs])
     other.stop()
     site.expect_log("TR023: |TR025: ")
-    put_in_place(db, lambda suffix: Database(other).file(suffix), ".aside")
+    with stopped(site):  # a child that looked between two of the moves would say, once and for all, that there is no file
+        put_in_place(db, lambda suffix: Database(other).file(suffix), ".aside")
     late = mint()
     assert site.revoke(late).status == 503
     site.wait_log("TR023: .*(another database than|was removed or replaced)")
     until(lambda: verdicts_with_new_connections(site, [good]) == ["unavailable"])
     assert verdicts_with_new_connections(site, [token, late]) == ["revoked"] * 2
     assert [row["value"] for row in db.rows()] == [claims_of(theirs)["jti"]]
-    put_in_place(db, lambda suffix: db.file(suffix + ".aside"), ".theirs")
+    with stopped(site):
+        put_in_place(db, lambda suffix: db.file(suffix + ".aside"), ".theirs")
     tokens, expected = [good, token, late, theirs], ["accepted", "revoked", "revoked", "accepted"]
     until(lambda: verdicts_with_new_connections(site, tokens) == expected)
     until(lambda: db.rows("value = ?", claims_of(late)["jti"]))
