@@ -14,14 +14,13 @@ import random
 import re
 import shutil
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
 
 import httpd as servers
 from client import Response
-from httpd import ALARM, ALIAS, LEVEL, MPM, Httpd, endpoint, protected
+from httpd import ALARM, ALIAS, LEVEL, MPM, Httpd, endpoint, free_port, protected
 
 LONG = bool(os.environ.get("TR_CRASH_LONG"))
 ROOT = os.geteuid() == 0
@@ -88,20 +87,6 @@ class Mint:
 
 
 # ---- the server ----
-
-def free_port():
-    """Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
-    for _ in range(1000):
-        port = random.randrange(10000, lowest)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise AssertionError("no free port")
-
 
 def stat_of(pid):
     """(state, parent, process group) of a process."""

@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from crashing import ROOT, every_process, free_port
+from crashing import ROOT, every_process
+from httpd import free_port
 
 USER = "postgres"
 

@@ -1,8 +1,10 @@
 """A private httpd for tests: its own folder, port, configuration and children, gone without a trace afterwards."""
 
 import atexit
+import contextlib
 import ctypes
 import os
+import random
 import re
 import shutil
 import signal
@@ -80,6 +82,20 @@ def environment(run):
         env["ASAN_OPTIONS"] = f"detect_leaks=0:quarantine_size_mb=4:thread_local_quarantine_size_kb=16:log_path={run}/san/asan:handle_abort=1"
         env["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={run}/san/ubsan"
     return env
+
+
+def free_port():
+    """Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    for _ in range(1000):
+        port = random.randrange(10000, lowest)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port")
 
 
 def die_with_parent():
@@ -187,9 +203,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
 
     def compose(self, text):
         if self.port is None:
-            with socket.socket() as s:
-                s.bind(("127.0.0.1", 0))
-                self.port = s.getsockname()[1]
+            self.port = free_port()
         if self.with_module and self.database and not DATABASE.search(text):
             text = f"TokRevokeDatabase {self.database}\n" + text
         if NO_DATABASE.search(text):
@@ -318,8 +332,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
 
     def kill(self):
         """The whole process group with one blow, as when the power fails; returns when none of it lives."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        end = time.monotonic() + 10
+        with contextlib.suppress(ProcessLookupError):  # the children of a parent that has ended by itself may have ended, too
+            os.killpg(self.process.pid, signal.SIGKILL)
+        end = time.monotonic() + 20
         while self.members():
             assert time.monotonic() < end, "processes outlive SIGKILL"
             time.sleep(0.005)
@@ -400,7 +415,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def access_log(self):
         return (self.root / "logs" / "access").read_text(errors="replace")
 
-    def access_line(self, mark, timeout=5):
+    def access_line(self, mark, timeout=20):
         """The access log's line of the request that carried X-Mark: mark; written just after the answer."""
         end = time.monotonic() + timeout
         while True:
@@ -414,7 +429,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         """Announce lines of this test (or all tests on this server) that would otherwise fail it."""
         (self.always if always else self.expected).append(re.compile(pattern))
 
-    def wait_log(self, pattern, timeout=5, since=0):
+    def wait_log(self, pattern, timeout=20, since=0):
         end = time.monotonic() + timeout
         while not (found := re.search(pattern, self.error_log()[since:])):
             assert time.monotonic() < end, f"no line matches {pattern}:\n" + self.error_log()[since:]
