@@ -21,6 +21,7 @@ from pathlib import Path
 import httpd as servers
 from client import Response
 from httpd import ALARM, ALIAS, LEVEL, MPM, Httpd, endpoint, free_port, protected
+from storing import clock
 
 LONG = bool(os.environ.get("TR_CRASH_LONG"))
 ROOT = os.geteuid() == 0
@@ -503,12 +504,12 @@ def no_503(load):
 
 
 def until(what, seconds, message="it did not happen in time", every=0.01):
-    """Poll; returns the first true value, and how long it took."""
-    began = time.monotonic()
+    """Poll; returns the first true value, and how long it took, by clock()."""
+    began = clock()
     while not (value := what()):
-        assert time.monotonic() - began < seconds * SLOW, message if isinstance(message, str) else message()
+        assert clock() - began < seconds * SLOW, message if isinstance(message, str) else message()
         time.sleep(every)
-    return value, time.monotonic() - began
+    return value, clock() - began
 
 
 # ---- load ----
