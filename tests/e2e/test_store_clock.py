@@ -146,8 +146,12 @@ def test_a_start_with_a_clock_that_is_behind_forgets_nothing(site, mint):
 def test_the_retention_covers_a_clock_that_is_set_back(site, mint):
     """The token is over, its row is kept; an hour back, its time has come again."""
     site.start(text("TokRevokeRetain 2h\n", rules=("TokRevokeClockSkew 0",)))
-    token, other = (mint(exp=int(time.time()) + 2, iat=int(time.time()) - 7200) for _ in range(2))
+    now = int(time.time())
+    set_clock(site, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)))  # it stands still, so that this is in time
+    token, other = (mint(exp=now + 2, iat=now - 7200) for _ in range(2))
     revoke_all(site, [token])
+    assert len(Database(site).rows()) == 1
+    set_clock(site, "+0")
     until(lambda: set(verdicts(site, [token, other])) == {"expired"})
     two_rounds(Database(site))
     set_clock(site, "-1h")
