@@ -39,8 +39,8 @@ def served_by(site, connections, name):
         c.send("GET", "/index.html", f"X-Mark: {name}-{i}-end")
     for c in connections:
         assert c.receive().status == 200
-    site.access_line(f"{name}-{len(connections) - 1}-end")
-    time.sleep(0.05)
+    for i in range(len(connections)):
+        site.access_line(f"{name}-{i}-end")
     pids = {}
     for line in site.access_log().splitlines():
         mark = line.rsplit(" ", 1)[1]

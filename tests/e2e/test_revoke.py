@@ -101,7 +101,7 @@ def test_a_token_that_is_good_elsewhere_is_revoked_all_the_same(main, mint, way,
 @EACH_WAY
 def test_a_token_that_is_not_yet_valid_is_revoked(main, mint, way):
     """R7009-27: and still is when its time comes."""
-    begin = int(time.time()) + 2
+    begin = int(time.time()) + (4 if way == "form" else 60)
     token = mint(iss=at.STRICT_TIME, nbf=begin, exp=begin + 60)
     refused(main, token, "not_yet_valid")
     revoked_by(main, way, token)
@@ -266,11 +266,11 @@ def test_tokens_of_no_issuer_are_revoked_apart_from_others(main, mint):
 
 def test_a_revocation_outlives_the_token_by_the_skew(main, mint):
     """R7009-28: it is never the expiry of the entry that lets a token in again."""
-    token = mint(exp=int(time.time()) - 57)
+    end = int(time.time()) + 5
+    token = mint(exp=end - 60)
     passes(main, token)
     revoked_by(main, "form", token)
-    end = time.time() + 4
-    while time.time() < end:
+    while time.time() < end + 1:
         r = main.bearer(PAGE, token)
         assert r.status == 401 and r.reason in ("revoked", "expired")
         time.sleep(0.1)
