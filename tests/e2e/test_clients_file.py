@@ -108,7 +108,7 @@ def test_success_forgives_failures(site, mint):
 # ---- time, and many at once ----
 
 def test_an_unknown_id_takes_as_long_as_a_wrong_secret(site, mint):
-    """Medians of requests in turn; a hash costs many times what the rest does."""
+    """The fastest of requests in turn, for others on the machine can only slow them; a hash costs many times what the rest does."""
     kinds = {"unknown": basic("nobody", "x"), "wrong": basic("known", "x"), "public": basic("public", "x")}
     took = {kind: [] for kind in kinds}
     with site.connect() as c:
@@ -122,9 +122,9 @@ def test_an_unknown_id_takes_as_long_as_a_wrong_secret(site, mint):
             begin = time.monotonic()
             assert c.request("POST", "/slow", FORM, body="token=x").status == 401
             plain.append(time.monotonic() - begin)
-    medians = {kind: statistics.median(times) for kind, times in took.items()}
-    assert max(medians.values()) < 1.5 * min(medians.values()), medians
-    assert min(medians.values()) > 3 * statistics.median(plain), (medians, plain)
+    fastest = {kind: min(times) for kind, times in took.items()}
+    assert max(fastest.values()) < 1.5 * min(fastest.values()), fastest
+    assert min(fastest.values()) > 3 * min(plain), (fastest, plain)
 
 
 def test_a_good_secret_is_hashed_once_in_each_child(site, mint):
