@@ -172,15 +172,23 @@ class EveryChild:
     def __init__(self, server, leaving=()):
         self.server = server
         self.at = {}
-        self.children, _ = until(lambda: set(server.pids()) - set(leaving))
-        self.connect()
+        found = None
+        while found is None or found != self.children:  # else some were of a generation that another restart has ended meanwhile
+            found, _ = until(lambda: set(server.pids()) - set(leaving))
+            self.children = set(found)
+            self.reach_all()
+            for pid in set(self.at) - self.children:
+                self.at.pop(pid).close()
 
     def connect(self):
         """Where there is no connection: httpd closes one after each 503."""
+        self.reach_all()
+        assert self.children, "no child is left"
+
+    def reach_all(self):
         while missing := (self.children & set(self.server.pids())) - set(self.at):
             self.reach(min(missing))
         self.children &= set(self.server.pids())
-        assert self.children, "no child is left"
 
     def reach(self, pid):
         """For a moment this child is the only one that runs: who takes a connection is a matter of luck otherwise."""

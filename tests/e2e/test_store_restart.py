@@ -226,8 +226,9 @@ def test_a_child_of_before_revokes_in_the_table_of_several_generations(site, min
     """Capacity changed twice while a request stays open."""
     requests = [slow_page(site) for _ in range(2)]
     settle(site)
-    old = set(site.pids())
+    old = set()
     for capacity in (30000, 40000):
+        old |= set(site.pids())
         site.reconfigure(text(capacity=capacity))
         site.graceful()
     tokens = [mint(), mint()]
