@@ -163,6 +163,7 @@ apr_time_t trh_clean_now(void);
 /* What is known of a request whose token passed. */
 typedef struct trh_request_t {
     tr_str_t token;
+    const tr_identity_t *identity;
     trh_source_t source;
     bool stripped;              /* the token was removed from the request: subrequests and redirects find it here */
     apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
@@ -170,7 +171,11 @@ typedef struct trh_request_t {
     bool in_authz;              /* trh_check_authz asks the other modules */
 } trh_request_t;
 
+/* Of this request itself; NULL: no token of its own passed. */
 trh_request_t *trh_request(const request_rec *r);
+
+/* The same, or that of the request that it is a redirect, error document or part of. */
+trh_request_t *trh_request_of(const request_rec *r);
 
 typedef struct trh_found_t {
     tr_str_t token;

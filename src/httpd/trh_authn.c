@@ -27,11 +27,22 @@ trh_request_t *trh_request(const request_rec *r)
     return ap_get_module_config(r->request_config, &tokrevoke_module);
 }
 
-static void remember(request_rec *r, const trh_found_t *found, bool stripped)
+trh_request_t *trh_request_of(const request_rec *r)
+{
+    for (; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+        if (trh_request(r) != NULL) {
+            return trh_request(r);
+        }
+    }
+    return NULL;
+}
+
+static void remember(request_rec *r, const trh_found_t *found, const tr_identity_t *identity, bool stripped)
 {
     trh_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
 
     request->token = found->token;
+    request->identity = apr_pmemdup(r->pool, identity, sizeof(*identity));
     request->source = found->source;
     request->stripped = stripped;
     if (stripped && trh_is_configured_for(r, TRH_LOGOUT_HANDLER)) {
@@ -74,7 +85,7 @@ int trh_check_authn(request_rec *r)
     }
     r->user = (char *)identity.user;
     r->ap_auth_type = "Bearer";
-    remember(r, &found, dir->strip == 1);
+    remember(r, &found, &identity, dir->strip == 1);
     if (dir->strip == 1) {
         trh_strip_token(r, trh_sources(dir));
     }

@@ -75,17 +75,6 @@ void trh_register_filter(void)
     filter = ap_register_output_filter(FILTER_NAME, mark_private, NULL, AP_FTYPE_CONTENT_SET);
 }
 
-/* The request, or the one that it is a redirect or error document of, whose token opened the door. */
-static trh_request_t *find_request(const request_rec *r)
-{
-    for (; r != NULL; r = r->prev) {
-        if (trh_request(r) != NULL) {
-            return trh_request(r);
-        }
-    }
-    return NULL;
-}
-
 static void add_filter(request_rec *r, trh_request_t *request)
 {
     for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {
@@ -98,7 +87,7 @@ static void add_filter(request_rec *r, trh_request_t *request)
 
 void trh_insert_filter(request_rec *r)
 {
-    trh_request_t *request = r->main == NULL ? find_request(r) : NULL;
+    trh_request_t *request = r->main == NULL ? trh_request_of(r) : NULL;
 
     /* Caches know the Authorization header (RFC 9111 3.5). */
     if (request != NULL && request->source.kind == TRH_FROM_AUTHORIZATION) {
