@@ -21,6 +21,7 @@
 #define TR_MAX_ADMIN_BODY_LEN 4194304          /* bytes of the body that brings them */
 #define TR_MAX_CLIENTS_LEN 1048576             /* bytes of the file of TokRevokeClients */
 #define TR_MAX_CLIENT_SECRET_LEN 511 /* bytes of a client's secret: crypt() takes no more, and hashing long ones would be slow */
+#define TR_MAX_LOGIN_URL_LEN 2048    /* bytes of what a login page is told */
 #define TR_MAX_LOGOUT_TOKENS 16      /* tokens of one logout */
 #define TR_MAX_GRANT_LEN 262144      /* bytes of a token endpoint's answer */
 #define TR_MAX_GRANT_TOKENS 16       /* readings of the refresh token in a request to it */

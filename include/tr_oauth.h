@@ -50,6 +50,12 @@ const char *tr_params_unknown(const tr_params_t *params, const char *const *name
  */
 TR_MUST_CHECK apr_status_t tr_form_decode(tr_str_t *out, tr_str_t in, apr_pool_t *pool);
 
+/* RFC 3986 2.3: may it stand anywhere in a URI, as it is? */
+bool tr_is_unreserved(char c);
+
+/* in, NUL-terminated, with every byte percent-encoded that is neither unreserved nor in kept, in pool. */
+char *tr_percent_encode(tr_str_t in, const char *kept, apr_pool_t *pool);
+
 /* ---- cookies ----------------------------------------------------------------------------------------------- */
 
 /*

@@ -38,6 +38,32 @@ static int hex(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+bool tr_is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c) != NULL);
+}
+
+char *tr_percent_encode(tr_str_t in, const char *kept, apr_pool_t *pool)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = apr_palloc(pool, 3 * in.len + 1);
+    char *to = out;
+
+    for (apr_size_t i = 0; i < in.len; i++) {
+        unsigned char c = (unsigned char)in.data[i];
+
+        if (tr_is_unreserved((char)c) || (c != '\0' && strchr(kept, (char)c) != NULL)) {
+            *to++ = (char)c;
+            continue;
+        }
+        *to++ = '%';
+        *to++ = digits[c >> 4];
+        *to++ = digits[c & 15];
+    }
+    *to = '\0';
+    return out;
+}
+
 apr_status_t tr_form_decode(tr_str_t *out, tr_str_t in, apr_pool_t *pool)
 {
     char *buf = apr_palloc(pool, in.len + 1);

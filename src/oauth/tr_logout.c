@@ -7,6 +7,8 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "tr_oauth.h"
+
 #define HTTP_LEN 7  /* of "http://" */
 #define HTTPS_LEN 8 /* of "https://" */
 
@@ -17,38 +19,13 @@ static bool has_prefix_nocase(const char *text, const char *prefix)
     return strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* RFC 3986 2.3 */
-static bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c != '\0' && strchr("-._~", c) != NULL);
-}
+/* What may stand in a URI beside letters, digits and -._~ (RFC 3986 2). */
+#define URI_CHARS ":/?#[]@!$&'()*+,;=%"
+#define PATH_CHARS ":/[]@!$&'()*+,;=%"
 
-/* RFC 3986 2: may c stand in a URI? */
 static bool is_uri_char(char c)
 {
-    return is_unreserved(c) || (c != '\0' && strchr(":/?#[]@!$&'()*+,;=%", c) != NULL);
-}
-
-/* in with every byte that is_kept does not want percent-encoded. */
-static char *percent_encode(tr_str_t in, bool (*is_kept)(char c), apr_pool_t *pool)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    char *out = apr_palloc(pool, 3 * in.len + 1);
-    char *to = out;
-
-    for (apr_size_t i = 0; i < in.len; i++) {
-        unsigned char c = (unsigned char)in.data[i];
-
-        if (is_kept((char)c)) {
-            *to++ = (char)c;
-            continue;
-        }
-        *to++ = '%';
-        *to++ = hex[c >> 4];
-        *to++ = hex[c & 15];
-    }
-    *to = '\0';
-    return out;
+    return tr_is_unreserved(c) || (c != '\0' && strchr(URI_CHARS, c) != NULL);
 }
 
 /* ---- targets ----------------------------------------------------------------------------------------------- */
@@ -149,7 +126,7 @@ static const char *with_state(const char *target, tr_str_t state, apr_pool_t *po
     if (query != NULL && (query + 1 == target + len || target[len - 1] == '&')) {
         separator = "";
     }
-    return apr_pstrcat(pool, apr_pstrmemdup(pool, target, len), separator, "state=", percent_encode(state, is_unreserved, pool),
+    return apr_pstrcat(pool, apr_pstrmemdup(pool, target, len), separator, "state=", tr_percent_encode(state, "", pool),
                        target + len, NULL);
 }
 
@@ -161,7 +138,7 @@ const char *tr_logout_target(const apr_array_header_t *targets, tr_str_t asked, 
         return targets != NULL && targets->nelts > 0 ? APR_ARRAY_IDX(targets, 0, const char *) : NULL;
     }
     /* A configured one has only such characters; a path may come with others. */
-    target = percent_encode(asked, is_uri_char, pool);
+    target = tr_percent_encode(asked, URI_CHARS, pool);
     return state.len > 0 ? with_state(target, state, pool) : target;
 }
 
@@ -197,17 +174,12 @@ const char *tr_logout_escape(tr_str_t text, apr_pool_t *pool)
 }
 
 /* Of a path: what would begin a query or a fragment, or stand for a slash, is none of it. */
-static bool is_path_char(char c)
-{
-    return is_uri_char(c) && strchr("?#", c) == NULL;
-}
-
 const char *tr_logout_action(const char *path, apr_pool_t *pool)
 {
     while (*path == '/' || *path == '\\') {
         path++;
     }
-    return apr_pstrcat(pool, "/", percent_encode(tr_str_z(path), is_path_char, pool), NULL);
+    return apr_pstrcat(pool, "/", tr_percent_encode(tr_str_z(path), PATH_CHARS, pool), NULL);
 }
 
 static const char *hidden(const char *name, tr_str_t value, apr_pool_t *pool)
