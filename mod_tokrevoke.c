@@ -37,6 +37,8 @@ static const command_rec directives[] = {
                     "header, header=NAME, cookie=NAME, query=NAME or form=NAME, in order"),
     AP_INIT_TAKE1("TokRevokeUserClaim", trh_set_user_claim, NULL, IN_DIRECTORY, "claim that becomes REMOTE_USER"),
     AP_INIT_FLAG("TokRevokeStripToken", trh_set_strip_token, NULL, IN_DIRECTORY, "On: the app behind never sees the token"),
+    AP_INIT_TAKE1("TokRevokeLoginURL", trh_set_login, NULL, IN_DIRECTORY, "where browsers without a good token are sent, or off"),
+    AP_INIT_FLAG("TokRevokeOptional", trh_set_optional, NULL, IN_DIRECTORY, "On: nobody is turned away for lack of a token"),
     AP_INIT_TAKE1("TokRevokeAnswers", trh_set_answers, NULL, IN_DIRECTORY, "rfc7009 or strict"),
     AP_INIT_ITERATE("TokRevokeAllowOrigin", trh_set_allow_origin, NULL, IN_DIRECTORY,
                     "origins that may call the endpoint from a browser"),
@@ -69,6 +71,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_child_init(trh_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before whoever demands authentication: a preflight carries none (CORS), and errors need the headers too. */
     ap_hook_check_access_ex(trh_cors, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_force_authn(trh_force_authn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(trh_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authz(trh_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(trh_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);

@@ -27,6 +27,7 @@ APLOG_USE_MODULE(tokrevoke);
 #define TRH_BACKCHANNEL_HANDLER "tokrevoke-backchannel-logout"
 #define TRH_ADMIN_HANDLER "tokrevoke-admin"
 #define TRH_UNSET (-1)
+#define TRH_REFUSED_NOTE "tokrevoke-refused" /* request note: the answer is a refusal of ours */
 
 /* ---- configuration ----------------------------------------------------------------------------------------- */
 
@@ -76,6 +77,8 @@ typedef struct trh_dir_t {
     const char *clear_site_data;        /* value of the header; "": off; NULL: not given */
     int logout_get;
     const char *logout_page; /* text of the template; NULL: the built-in one */
+    const char *login;       /* where browsers log in; "": off; NULL: not given */
+    int optional;
 } trh_dir_t;
 
 void *trh_server_create(apr_pool_t *pool, server_rec *s);
@@ -133,6 +136,8 @@ const char *trh_set_logout_cookie(cmd_parms *cmd, void *dir, const char *cookie)
 const char *trh_set_clear_site_data(cmd_parms *cmd, void *dir, const char *args);
 const char *trh_set_logout_get(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_logout_page(cmd_parms *cmd, void *dir, const char *path);
+const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url);
+const char *trh_set_optional(cmd_parms *cmd, void *dir, int on);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -160,10 +165,11 @@ apr_time_t trh_clean_now(void);
 
 /* ---- a request --------------------------------------------------------------------------------------------- */
 
-/* What is known of a request whose token passed. */
+/* What is known of a request whose token passed, or that TokRevokeOptional let in without one that counts. */
 typedef struct trh_request_t {
     tr_str_t token;
-    const tr_identity_t *identity;
+    const tr_identity_t *identity; /* NULL: nobody is known */
+    apr_status_t verdict;          /* why, then */
     trh_source_t source;
     bool stripped;              /* the token was removed from the request: subrequests and redirects find it here */
     apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
@@ -173,6 +179,9 @@ typedef struct trh_request_t {
 
 /* Of this request itself; NULL: no token of its own passed. */
 trh_request_t *trh_request(const request_rec *r);
+
+/* The same, also where nobody is known. */
+trh_request_t *trh_record(const request_rec *r);
 
 /* The same, or that of the request that it is a redirect, error document or part of. */
 trh_request_t *trh_request_of(const request_rec *r);
@@ -201,6 +210,9 @@ bool trh_has_bearer_scheme(tr_str_t value);
 /* Is this pair of a query, cut at '&', the parameter name? *raw is its value as it stands. */
 bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool);
 
+/* text (a URI, a request line) without the parameter name in its query, which ends at a blank or #. In pool. */
+char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool);
+
 /* Remove whatever the sources hold from the request, before anything behind us sees it. */
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
 
@@ -219,6 +231,23 @@ int trh_note_auth_failure(request_rec *r, const char *auth_type);
  * the JSON body. Returns what the hook must return.
  */
 int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token);
+
+/* Log that a token was refused or does not count (what), and why; never the token. */
+void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason, apr_status_t rv, tr_str_t token);
+
+/* ---- browsers ---------------------------------------------------------------------------------------------- */
+
+/* Send a navigation to TokRevokeLoginURL: sets Location. False: this is none, or there is nowhere to go. */
+bool trh_send_to_login(request_rec *r);
+
+/* ap_hook_force_authn: a token may make somebody known where nobody needs to be. */
+int trh_force_authn(request_rec *r);
+
+/* Go on without a user: verdict is why. Returns what the hook must return. */
+int trh_let_in_anonymous(request_rec *r, const trh_found_t *found, apr_status_t verdict);
+
+/* After the others have said whether he may be here (status): the user is gone again. Returns what the hook must return. */
+int trh_settle_anonymous(request_rec *r, const trh_request_t *request, int status);
 
 /* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
 void trh_send_json(request_rec *r, int status, const char *body);

@@ -134,21 +134,21 @@ static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
                         reason->sentence, reason->message, type);
 }
 
-static void log_refusal(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
+void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
 {
     /* All requests get this answer then; the cause was logged once. */
     if (rv == TR_GATE_UNINFORMED) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not let in: the store has not been read for TokRevokeMaxStaleness");
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: the store has not been read for TokRevokeMaxStaleness", what);
         return;
     }
     if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                      "TR001: the token could not be checked (OpenSSL, memory or the table failed), so it was not let in");
+                      "TR001: %s: the token could not be checked (OpenSSL, memory or the table failed)", what);
         return;
     }
     /* The fingerprint costs a hash, so it is made only for a log that wants it. */
     if (APLOG_R_IS_LEVEL(r, APLOG_INFO)) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "refused: %s, token %s", reason->word,
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: %s, token %s", what, reason->word,
                       token.len > 0 ? tr_fingerprint(token, r->pool) : "-");
     }
 }
@@ -158,6 +158,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
     int status = reason->http_status;
 
     apr_table_setn(r->notes, "tokrevoke-reason", reason->word);
+    apr_table_setn(r->notes, TRH_REFUSED_NOTE, "1");
     apr_table_setn(r->subprocess_env, "TOKREVOKE_REASON", reason->word);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (status == HTTP_SERVICE_UNAVAILABLE) {
@@ -168,7 +169,10 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
         apr_table_setn(r->err_headers_out, "WWW-Authenticate", challenge(r, reason));
     }
     trh_add_cors(r);
-    log_refusal(r, reason, rv, token);
+    trh_log_verdict(r, "refused", reason, rv, token);
+    if (status == HTTP_UNAUTHORIZED && trh_send_to_login(r)) {
+        return HTTP_MOVED_TEMPORARILY;
+    }
     /* A subrequest's answer is its caller's business. */
     if (r->main != NULL || trh_wants_html(r)) {
         return status;

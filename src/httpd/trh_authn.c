@@ -22,9 +22,16 @@ bool trh_is_bearer(request_rec *r)
     return type != NULL && strcasecmp(type, "Bearer") == 0;
 }
 
-trh_request_t *trh_request(const request_rec *r)
+trh_request_t *trh_record(const request_rec *r)
 {
     return ap_get_module_config(r->request_config, &tokrevoke_module);
+}
+
+trh_request_t *trh_request(const request_rec *r)
+{
+    trh_request_t *request = trh_record(r);
+
+    return request != NULL && request->identity != NULL ? request : NULL;
 }
 
 trh_request_t *trh_request_of(const request_rec *r)
@@ -81,7 +88,7 @@ int trh_check_authn(request_rec *r)
         trh_note_presented(r, found.token, &identity);
     }
     if (rv != APR_SUCCESS) {
-        return trh_refuse(r, tr_reason(rv), rv, found.token);
+        return dir->optional == 1 ? trh_let_in_anonymous(r, &found, rv) : trh_refuse(r, tr_reason(rv), rv, found.token);
     }
     r->user = (char *)identity.user;
     r->ap_auth_type = "Bearer";
@@ -98,7 +105,7 @@ int trh_check_authn(request_rec *r)
  */
 int trh_check_authz(request_rec *r)
 {
-    trh_request_t *request = trh_request(r);
+    trh_request_t *request = trh_record(r);
     int status;
 
     if (request == NULL || request->in_authz || !trh_is_bearer(r)) {
@@ -107,6 +114,9 @@ int trh_check_authz(request_rec *r)
     request->in_authz = true;
     status = ap_run_auth_checker(r);
     request->in_authz = false;
+    if (request->identity == NULL) {
+        return trh_settle_anonymous(r, request, status);
+    }
     if (status == HTTP_UNAUTHORIZED || status == HTTP_FORBIDDEN) {
         return trh_refuse(r, tr_reason_forbidden(), APR_SUCCESS, request->token);
     }

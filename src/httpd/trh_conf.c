@@ -45,6 +45,7 @@ void *trh_dir_create(apr_pool_t *pool, char *path)
     conf->rotation = TRH_UNSET;
     conf->logout_scope = TRH_UNSET;
     conf->logout_get = TRH_UNSET;
+    conf->optional = TRH_UNSET;
     return conf;
 }
 
@@ -70,6 +71,8 @@ void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
     conf->clear_site_data = add->clear_site_data != NULL ? add->clear_site_data : base->clear_site_data;
     conf->logout_get = add->logout_get != TRH_UNSET ? add->logout_get : base->logout_get;
     conf->logout_page = add->logout_page != NULL ? add->logout_page : base->logout_page;
+    conf->login = add->login != NULL ? add->login : base->login;
+    conf->optional = add->optional != TRH_UNSET ? add->optional : base->optional;
     return conf;
 }
 

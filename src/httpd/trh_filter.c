@@ -11,8 +11,10 @@
 #include <util_filter.h>
 
 #define FILTER_NAME "TOKREVOKE_PRIVATE"
+#define EARLY_FILTER_NAME "TOKREVOKE_PRIVATE_EARLY"
+#define MOD_CACHE_FILTER "CACHE"
 
-static ap_filter_rec_t *filter;
+static ap_filter_rec_t *filter, *early_filter;
 
 static void add_vary(request_rec *r, const char *field)
 {
@@ -41,60 +43,125 @@ static void add_cache_control(request_rec *r, const char *word, const char *by_d
 static bool is_refused(const request_rec *r)
 {
     for (; r != NULL; r = r->prev) {
-        if (apr_table_get(r->notes, "tokrevoke-reason") != NULL) {
+        if (apr_table_get(r->notes, TRH_REFUSED_NOTE) != NULL) {
             return true;
         }
     }
     return false;
 }
 
-/* The context is the request whose token opened the door; NULL: none did. */
-static apr_status_t mark_private(ap_filter_t *f, apr_bucket_brigade *bb)
+/* The nearest request of this one's history that showed a token, good or, where that is no matter, bad; NULL: none did. */
+static const trh_request_t *shown_by(const request_rec *r)
 {
-    request_rec *r = f->r;
-    const trh_request_t *request = f->ctx;
+    const trh_request_t *request;
 
-    ap_remove_output_filter(f);
+    for (; r != NULL; r = r->prev) {
+        request = trh_record(r);
+        if (request != NULL && (request->identity != NULL || request->verdict != TR_NO_TOKEN)) {
+            return request;
+        }
+    }
+    return NULL;
+}
+
+/* Does this location know its users, and show itself also to others? */
+static bool is_optional(request_rec *r)
+{
+    return trh_dir(r)->optional == 1 && trh_is_bearer(r);
+}
+
+/* Caches know the Authorization header (RFC 9111 3.5); several tokens at once may have come in any way. */
+static bool is_credential(const trh_request_t *request)
+{
+    return request->source.kind == TRH_FROM_AUTHORIZATION && request->verdict != TR_MULTIPLE_TOKENS;
+}
+
+static void add_vary_of(request_rec *r, const trh_source_t *source)
+{
+    if (source->kind == TRH_FROM_COOKIE) {
+        add_vary(r, "Cookie");
+    }
+    else if (source->kind == TRH_FROM_HEADER || source->kind == TRH_FROM_AUTHORIZATION) {
+        add_vary(r, source->name);
+    }
+}
+
+/* With or without a token: another one would have got another answer. */
+static void add_vary_of_optional(request_rec *r)
+{
+    for (request_rec *one = r; one != NULL; one = one->prev) {
+        const apr_array_header_t *sources = trh_sources(trh_dir(one));
+
+        for (int i = 0; is_optional(one) && i < sources->nelts; i++) {
+            add_vary_of(r, &APR_ARRAY_IDX(sources, i, trh_source_t));
+        }
+    }
+}
+
+static void mark(request_rec *r)
+{
+    const trh_request_t *request = shown_by(r);
+
     if (is_refused(r)) {
         add_cache_control(r, "no-store", "no-store");
     }
-    else if (request != NULL) {
-        add_cache_control(r, "private", request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+    if (request != NULL && !is_credential(request)) {
+        if (!is_refused(r)) {
+            add_cache_control(r, "private", request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+        }
+        add_vary_of(r, &request->source);
     }
-    if (request != NULL && request->source.kind == TRH_FROM_COOKIE) {
-        add_vary(r, "Cookie");
-    }
-    else if (request != NULL && request->source.kind == TRH_FROM_HEADER) {
-        add_vary(r, request->source.name);
-    }
+    add_vary_of_optional(r);
+}
+
+static apr_status_t mark_private(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    ap_remove_output_filter(f);
+    mark(f->r);
     return ap_pass_brigade(f->next, bb);
 }
 
 void trh_register_filter(void)
 {
     filter = ap_register_output_filter(FILTER_NAME, mark_private, NULL, AP_FTYPE_CONTENT_SET);
+    early_filter = ap_register_output_filter(EARLY_FILTER_NAME, mark_private, NULL, AP_FTYPE_RESOURCE - 1);
 }
 
-static void add_filter(request_rec *r, trh_request_t *request)
+static bool has_filter(const request_rec *r, const ap_filter_rec_t *wanted, const char *name)
 {
     for (ap_filter_t *f = r->output_filters; f != NULL; f = f->next) {
-        if (f->frec == filter && f->r == r) {
-            return;
+        if (f->r == r && (f->frec == wanted || (name != NULL && strcasecmp(f->frec->name, name) == 0))) {
+            return true;
         }
     }
-    ap_add_output_filter_handle(filter, request, r, r->connection);
+    return false;
+}
+
+static bool is_marked(request_rec *r)
+{
+    const trh_request_t *request = shown_by(r);
+
+    if (is_refused(r) || (request != NULL && !is_credential(request))) {
+        return true;
+    }
+    for (; r != NULL; r = r->prev) {
+        if (is_optional(r)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void trh_insert_filter(request_rec *r)
 {
-    trh_request_t *request = r->main == NULL ? trh_request_of(r) : NULL;
-
-    /* Caches know the Authorization header (RFC 9111 3.5). */
-    if (request != NULL && request->source.kind == TRH_FROM_AUTHORIZATION) {
-        request = NULL;
-    }
-    if (r->main != NULL || (request == NULL && !is_refused(r))) {
+    if (r->main != NULL || !is_marked(r)) {
         return;
     }
-    add_filter(r, request);
+    if (!has_filter(r, filter, NULL)) {
+        ap_add_output_filter_handle(filter, NULL, r, r->connection);
+    }
+    /* mod_cache can be told to keep what comes from the application, before other filters change it. */
+    if (has_filter(r, NULL, MOD_CACHE_FILTER) && !has_filter(r, early_filter, NULL)) {
+        ap_add_output_filter_handle(early_filter, NULL, r, r->connection);
+    }
 }

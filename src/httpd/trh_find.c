@@ -125,9 +125,9 @@ static bool is_configured(const apr_array_header_t *sources, const trh_source_t 
 static bool find_stripped(trh_found_t *out, const request_rec *r, const apr_array_header_t *sources)
 {
     for (r = r->main != NULL ? r->main : r->prev; r != NULL; r = r->main != NULL ? r->main : r->prev) {
-        const trh_request_t *request = trh_request(r);
+        const trh_request_t *request = trh_record(r);
 
-        if (request != NULL && request->stripped && is_configured(sources, &request->source)) {
+        if (request != NULL && request->stripped && request->token.len > 0 && is_configured(sources, &request->source)) {
             out->token = request->token;
             out->source = request->source;
             return true;

@@ -111,6 +111,7 @@ void trh_log_guard(request_rec *r, const tr_guard_outcome_t *outcome)
 
     if (outcome->event == TR_GUARD_REFUSED || outcome->event == TR_GUARD_REUSED) {
         apr_table_setn(r->notes, "tokrevoke-reason", tr_reason(TR_REVOKED)->word);
+        apr_table_setn(r->notes, TRH_REFUSED_NOTE, "1");
     }
     switch (outcome->event) {
     case TR_GUARD_REFUSED:

@@ -28,11 +28,7 @@ static char *strip_args(const char *args, apr_size_t args_len, const char *name,
     return to > left ? left : NULL;
 }
 
-/*
- * The same for text with a query somewhere in it that ends at a blank: a URI, a request line, a file name of
- * mod_proxy's.
- */
-static char *strip_query(const char *text, const char *name, apr_pool_t *pool)
+char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool)
 {
     const char *query = strchr(text, '?');
     apr_size_t len;
@@ -56,14 +52,14 @@ static void strip_parameter(request_rec *r, const char *name)
         r->parsed_uri.query = strip_args(r->parsed_uri.query, strlen(r->parsed_uri.query), name, r->pool);
     }
     if (r->unparsed_uri != NULL) {
-        r->unparsed_uri = strip_query(r->unparsed_uri, name, r->pool);
+        r->unparsed_uri = trh_strip_query(r->unparsed_uri, name, r->pool);
     }
     /* REQUEST_URI of CGI and the access log's %r are made of this. */
     if (r->the_request != NULL) {
-        r->the_request = strip_query(r->the_request, name, r->pool);
+        r->the_request = trh_strip_query(r->the_request, name, r->pool);
     }
     if (r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0) {
-        r->filename = strip_query(r->filename, name, r->pool);
+        r->filename = trh_strip_query(r->filename, name, r->pool);
     }
 }
 
