@@ -27,7 +27,9 @@ def site(new_server, keys):
     server.write("htdocs/dir/index.html", "<p>the index</p>\n")
     server.write("htdocs/page.shtml", "<!--#echo var=\"REDIRECT_TOKREVOKE_REASON\" -->|<!--#echo var=\"REDIRECT_STATUS\" -->\n")
     server.write("htdocs/outer.shtml", '[<!--#include virtual="/p/login/ok.txt" -->]\n')
-    server.write("htdocs/passed.txt", "passed\n")
+    (server.root / "htdocs" / "ht").mkdir()
+    server.write("htdocs/ht/.htaccess", f'AuthType Bearer\nAuthName ht\nRequire valid-user\n{LOGIN}\n')
+    server.write("htdocs/ht/ok.txt", "in\n")
     text = issuer("https://idp.test/", jwks("all")) + 'ScriptAlias "/why" "{root}/cgi/env"\n' + ALIAS + """
 AddType text/html .shtml
 AddOutputFilter INCLUDES .shtml
@@ -49,6 +51,8 @@ RewriteRule "^/nice/(.*)$" "/p/login/$1" [PT]
        + protected("script", COOKIE, LOGIN, "ErrorDocument 401 /why")
        + protected("inner", COOKIE, LOGIN, "ErrorDocument 401 /p/inner/page.shtml")
        + protected("missing", "ErrorDocument 404 /p/login/page.shtml")
+       + protected("off", COOKIE, "TokRevokeLoginURL off", where="/p/login/off/")
+       + '<Directory "{root}/htdocs/ht">\nAllowOverride AuthConfig\n</Directory>\n'
        + protected("cors", COOKIE, LOGIN, "TokRevokeAllowOrigin https://app.test")
        + endpoint("/revoke") + endpoint("/logout", COOKIE, handler="tokrevoke-logout"))
     return server.start(text)
@@ -194,6 +198,12 @@ def test_behind_a_proxy_that_speaks_tls_the_address_has_no_host_or_scheme(site):
 def test_after_a_rewrite_the_address_that_the_browser_shows_is_told(site):
     assert asked(site.get("/nice/ok.txt?x", *NAVIGATE)) == "/nice/ok.txt?x"
     assert asked(site.get("/p/login/dir/", *NAVIGATE)) == "/p/login/dir/"
+
+
+def test_a_location_below_can_switch_it_off_and_htaccess_can_switch_it_on(site):
+    r = site.get("/p/login/off/ok.txt", *NAVIGATE)
+    assert r.status == 401 and r.all("Location") == []
+    assert asked(site.get("/ht/ok.txt", *NAVIGATE)) == "/ht/ok.txt"
 
 
 # ---- no loops, and other answers ----

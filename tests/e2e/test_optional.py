@@ -55,7 +55,12 @@ RewriteRule "^/p/rewritten/hello$" "-" [E=SEEN:%{{LA-U:REMOTE_USER}}]
         + protected("error", *OPEN, "Require user alice", "ErrorDocument 401 /note.shtml")
         + protected("outer", *OPEN, *GRANTED)
         + '<Location "/p/bare/">\nTokRevokeOptional On\nRequire all granted\n</Location>\n'
-        + endpoint("/revoke"))
+        + protected("below", "TokRevokeOptional Off", where="/p/open/below/")
+        + protected("fallback", *OPEN, *GRANTED, "ErrorDocument 404 /note.shtml", "FallbackResource /p/fallback/page.shtml")
+        + protected("lost", *OPEN, *GRANTED, "ErrorDocument 404 /note.shtml")
+        + endpoint("/revoke") + "".join(
+            endpoint(f"/in/{name}", "AuthType Bearer", "AuthName in", "TokRevokeOptional On", f"Require {need}", handler="tokrevoke-" + name)
+            for name, need in (("introspect", "valid-user"), ("admin", "valid-user"))))
     return server.start(text)
 
 
@@ -205,7 +210,33 @@ def test_without_it_an_open_location_knows_nobody_and_a_closed_one_stays_closed(
     assert site.bearer("/p/bare/ok.txt", mint()).user is None  # no AuthType Bearer, so tokens are none of this module's business there
 
 
+def test_what_lies_below_can_be_closed(site, mint):
+    assert site.get("/p/open/below/ok.txt").status == 401
+    assert site.bearer("/p/open/below/ok.txt", mint(exp=1000)).reason == "expired"
+    assert site.bearer("/p/open/below/ok.txt", mint()).user == "alice"
+
+
+def test_no_endpoint_takes_the_anonymous_for_somebody(site, mint):
+    form, asked = "Content-Type: application/x-www-form-urlencoded", mint()
+    for headers in ((), ("Authorization: Bearer " + mint(exp=1000),)):
+        assert site.get("/in/introspect", form, *headers, method="POST", body="token=" + asked).status == 401
+        r = site.get("/in/admin/revocations", "Content-Type: application/json", *headers, method="POST",
+                     body=json.dumps({"kind": "subject", "iss": "https://idp.test/", "value": "nobody"}))
+        assert r.status in (401, 403), r
+    r = site.get("/in/introspect", form, "Authorization: Bearer " + mint(), method="POST", body="token=" + asked)
+    assert r.status == 200 and r.json()["active"] is True
+
+
 # ---- inside httpd ----
+
+def test_a_page_behind_a_redirect_knows_why_a_token_did_not_count(site, mint):
+    old = mint(exp=1000)
+    r = site.get("/p/lost/none.txt", HTML, "Cookie: session=" + old)
+    assert r.status == 404 and r.text == "expired\n" and "cookie" in fields_of(r, "Vary")
+    assert site.get("/p/fallback/none", "Cookie: session=" + old).text.startswith("user=(none)")
+    assert site.get("/p/fallback/none", "Cookie: session=" + mint()).text.startswith("user=alice")
+
+
 
 def test_indexes_parts_and_redirects_know_what_the_request_knows(site, mint):
     for place in ("open", "user"):
