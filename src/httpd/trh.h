@@ -44,6 +44,12 @@ typedef struct trh_source_t {
     const char *name; /* of the header, cookie or parameter */
 } trh_source_t;
 
+/* TokRevokeClaimHeader */
+typedef struct trh_claim_header_t {
+    const char *field;
+    const char *claim; /* dotted path */
+} trh_claim_header_t;
+
 /* Of a (virtual) server. What only the main server may set is read there. */
 typedef struct trh_server_t {
     tr_issuers_t *issuers;
@@ -79,6 +85,8 @@ typedef struct trh_dir_t {
     const char *logout_page; /* text of the template; NULL: the built-in one */
     const char *login;       /* where browsers log in; "": off; NULL: not given */
     int optional;
+    int claim_env;
+    apr_array_header_t *claim_headers; /* trh_claim_header_t; NULL: none */
 } trh_dir_t;
 
 void *trh_server_create(apr_pool_t *pool, server_rec *s);
@@ -99,6 +107,9 @@ const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *poo
 
 /* NULL, or what is wrong with the name of a claim. */
 const char *trh_check_claim(cmd_parms *cmd, const char *claim);
+
+/* RFC 9110 5.6.2: can this be the name of a field? */
+bool trh_is_http_token(const char *name);
 
 bool trh_source_eq(const trh_source_t *a, const trh_source_t *b);
 
@@ -138,6 +149,11 @@ const char *trh_set_logout_get(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_logout_page(cmd_parms *cmd, void *dir, const char *path);
 const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url);
 const char *trh_set_optional(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_claim_env(cmd_parms *cmd, void *dir, int on);
+const char *trh_set_claim_header(cmd_parms *cmd, void *dir, const char *field, const char *claim);
+
+/* Of two places: what the inner one says of a field counts. */
+apr_array_header_t *trh_merge_claim_headers(const apr_array_header_t *base, apr_array_header_t *add, apr_pool_t *pool);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -268,6 +284,24 @@ bool trh_wants_json(const request_rec *r);
 
 void trh_register_filter(void);
 void trh_insert_filter(request_rec *r);
+
+/* ---- what the application is told --------------------------------------------------------------------------- */
+
+/* While the configuration is read: begin anew; remember a name of TokRevokeClaimHeader, which must live as long. */
+void trh_forget_claim_headers(apr_pool_t *pconf);
+void trh_know_claim_header(const char *name);
+
+/* Hooks: take out what the client has no right to send, as soon as it is there, and once more where an .htaccess is known. */
+int trh_clean_fields(request_rec *r);
+int trh_clean_local_fields(request_rec *r);
+
+/* Hook: variables and fields for whoever answers this request. */
+int trh_tell_application(request_rec *r);
+
+/* Can the claims become fields of the request? APR_SUCCESS or TR_MALFORMED. */
+TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
+
+void trh_register_export(void);
 
 /* ---- endpoints --------------------------------------------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ void *trh_dir_create(apr_pool_t *pool, char *path)
     conf->logout_scope = TRH_UNSET;
     conf->logout_get = TRH_UNSET;
     conf->optional = TRH_UNSET;
+    conf->claim_env = TRH_UNSET;
     return conf;
 }
 
@@ -73,6 +74,8 @@ void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
     conf->logout_page = add->logout_page != NULL ? add->logout_page : base->logout_page;
     conf->login = add->login != NULL ? add->login : base->login;
     conf->optional = add->optional != TRH_UNSET ? add->optional : base->optional;
+    conf->claim_env = add->claim_env != TRH_UNSET ? add->claim_env : base->claim_env;
+    conf->claim_headers = trh_merge_claim_headers(base->claim_headers, add->claim_headers, pool);
     return conf;
 }
 
@@ -202,8 +205,7 @@ const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)
     return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
 }
 
-/* RFC 9110 5.6.2 */
-static bool is_http_token(const char *name)
+bool trh_is_http_token(const char *name)
 {
     const char *p = name;
 
@@ -237,7 +239,7 @@ static const char *parse_source(trh_source_t *out, const char *source, apr_pool_
         }
         out->kind = kinds[i].kind;
         out->name = apr_pstrdup(pool, source + len);
-        if (!is_http_token(out->name)) {
+        if (!trh_is_http_token(out->name)) {
             return apr_psprintf(pool, "\"%s\" does not name a valid header, cookie or parameter", source);
         }
         if (out->kind == TRH_FROM_HEADER &&

@@ -104,6 +104,7 @@ int trh_pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     (void)plog;
     (void)ptemp;
+    trh_forget_claim_headers(pconf);
     return trh_register_locks(pconf);
 }
 

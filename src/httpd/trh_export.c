@@ -1,0 +1,300 @@
+/*
+ * trh_export.c: the identity as the application sees it. TokRevokeClaimEnv: variables; TokRevokeClaimHeader: fields of the request,
+ * which nobody but us may set:
+ *
+ *   post_read_request   every name that the server's configuration knows is taken out, on every path; so again in a redirect
+ *   header_parser       those that an .htaccess adds
+ *   reading the body    trailers, which httpd may merge into the fields (MergeTrailers)
+ *   fixups              what was set for the request that this one comes from is taken out, and what is right for this one is set
+ */
+#include "trh.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_request.h>
+
+#include "tr_export.h"
+
+#define FILTER_NAME "TOKREVOKE_TRAILERS"
+#define PREFIX "TOKEN_CLAIM_"
+#define FIELD_PREFIX "HTTP_"
+#define MET "tokrevoke-claim-headers"
+
+static ap_filter_rec_t *filter;
+
+/* const char *; the names in the server's configuration. Made while that is read, read only afterwards. */
+static apr_array_header_t *known;
+
+/*
+ * const char *; the names in each .htaccess that was met. Of a request with all its parts and redirects, in the pool of the first.
+ */
+static apr_array_header_t *met_by(const request_rec *r)
+{
+    void *met = NULL;
+
+    while (r->main != NULL) {
+        r = r->main;
+    }
+    apr_pool_userdata_get(&met, MET, r->pool);
+    if (met == NULL) {
+        met = apr_array_make(r->pool, 2, sizeof(const char *));
+        apr_pool_userdata_setn(met, MET, NULL, r->pool);
+    }
+    return met;
+}
+
+void trh_forget_claim_headers(apr_pool_t *pconf)
+{
+    known = apr_array_make(pconf, 4, sizeof(const char *));
+}
+
+static bool is_among(const apr_array_header_t *names, tr_str_t name)
+{
+    for (int i = 0; i < names->nelts; i++) {
+        if (tr_export_is_same_field(tr_str_z(APR_ARRAY_IDX(names, i, const char *)), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void trh_know_claim_header(const char *name)
+{
+    if (!is_among(known, tr_str_z(name))) {
+        APR_ARRAY_PUSH(known, const char *) = name;
+    }
+}
+
+/* ---- taking out --------------------------------------------------------------------------------------------- */
+
+static bool is_claimed(void *met, tr_str_t name)
+{
+    return is_among(known, name) || is_among(met, name);
+}
+
+/* Nor may a proxy drop our field because the client named it as one of this connection only (RFC 9110 7.6.1). */
+static void clean_list(request_rec *r, apr_array_header_t *met, const char *field)
+{
+    const char *list = apr_table_get(r->headers_in, field);
+    char *left = list != NULL ? tr_export_strip_list(list, is_claimed, met, r->pool) : NULL;
+
+    if (left != NULL && *left == '\0') {
+        apr_table_unset(r->headers_in, field);
+    }
+    else if (left != NULL) {
+        apr_table_setn(r->headers_in, field, left);
+    }
+}
+
+/* Take the claimed fields out; those go to taken, unless it is NULL. */
+static void clean_fields(apr_table_t *fields, apr_table_t *taken, apr_array_header_t *met, apr_pool_t *pool)
+{
+    const apr_array_header_t *all = apr_table_elts(fields);
+    apr_array_header_t *names = NULL;
+
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+
+        if (entry->key == NULL || !is_claimed(met, tr_str_z(entry->key))) {
+            continue;
+        }
+        names = names != NULL ? names : apr_array_make(pool, 4, sizeof(const char *));
+        APR_ARRAY_PUSH(names, const char *) = entry->key;
+        if (taken != NULL) {
+            apr_table_addn(taken, entry->key, entry->val);
+        }
+    }
+    for (int i = 0; names != NULL && i < names->nelts; i++) {
+        apr_table_unset(fields, APR_ARRAY_IDX(names, i, const char *));
+    }
+}
+
+static void clean(request_rec *r, apr_array_header_t *met)
+{
+    if (known->nelts == 0 && met->nelts == 0) {
+        return;
+    }
+    clean_fields(r->headers_in, NULL, met, r->pool);
+    clean_fields(r->trailers_in, NULL, met, r->pool);
+    /* httpd has joined several fields of one name into one. */
+    clean_list(r, met, "Connection");
+    clean_list(r, met, "Proxy-Connection");
+    clean_list(r, met, "Trailer");
+}
+
+/* Trailers come with the end of the body. When httpd merges them it makes a new table, of what we have set and what they bring. */
+static apr_status_t read_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                              apr_off_t readbytes)
+{
+    apr_table_t *before = f->r->headers_in;
+    apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+    request_rec *r = f->r;
+    apr_array_header_t *met = met_by(r);
+
+    clean_fields(r->trailers_in, NULL, met, r->pool);
+    if (r->headers_in != before) {
+        apr_table_t *ours = apr_table_make(r->pool, 4);
+
+        clean_fields(apr_table_copy(r->pool, before), ours, met, r->pool);
+        clean_fields(r->headers_in, NULL, met, r->pool);
+        apr_table_overlap(r->headers_in, ours, APR_OVERLAP_TABLES_SET);
+        clean_list(r, met, "Connection");
+    }
+    return rv;
+}
+
+/* A redirect inside httpd keeps the filters of the protocol only. */
+static void watch_trailers(request_rec *r, const apr_array_header_t *met)
+{
+    if (r->main != NULL || (known->nelts == 0 && met->nelts == 0)) {
+        return;
+    }
+    for (ap_filter_t *f = r->input_filters; f != NULL; f = f->next) {
+        if (f->frec == filter) {
+            return;
+        }
+    }
+    ap_add_input_filter_handle(filter, NULL, r, r->connection);
+}
+
+int trh_clean_fields(request_rec *r)
+{
+    apr_array_header_t *met = met_by(r);
+
+    clean(r, met);
+    watch_trailers(r, met);
+    return DECLINED;
+}
+
+/* An .htaccess is known now. */
+int trh_clean_local_fields(request_rec *r)
+{
+    const apr_array_header_t *fields = trh_dir(r)->claim_headers;
+    apr_array_header_t *met = met_by(r);
+    int before = met->nelts;
+
+    for (int i = 0; fields != NULL && i < fields->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(fields, i, trh_claim_header_t).field;
+
+        if (!is_claimed(met, tr_str_z(name))) {
+            APR_ARRAY_PUSH(met, const char *) = apr_pstrdup(met->pool, name);
+        }
+    }
+    if (met->nelts > before) {
+        clean(r, met);
+        watch_trailers(r, met);
+    }
+    return DECLINED;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------------ */
+
+/* httpd hands the user on to a part or redirect only where the same configuration counts, and asks no hook there. */
+static const trh_request_t *identified(const request_rec *r)
+{
+    const request_rec *from;
+
+    for (; trh_request(r) == NULL; r = from) {
+        from = r->prev != NULL ? r->prev : r->main;
+        if (from == NULL || r->user == NULL || from->user != r->user || from->per_dir_config != r->per_dir_config) {
+            return NULL;
+        }
+    }
+    return trh_request(r);
+}
+
+static bool is_ours(const char *variable, apr_array_header_t *met)
+{
+    return strncasecmp(variable, PREFIX, strlen(PREFIX)) == 0 ||
+           (strncasecmp(variable, FIELD_PREFIX, strlen(FIELD_PREFIX)) == 0 &&
+            is_claimed(met, tr_str_z(variable + strlen(FIELD_PREFIX))));
+}
+
+/* A part of a page begins with the variables of the page, where mod_include has made some of the fields, too. */
+static void clean_variables(request_rec *r, apr_array_header_t *met)
+{
+    apr_table_t *kept = apr_table_make(r->pool, 16);
+    const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
+
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+
+        if (!is_ours(entry->key, met)) {
+            apr_table_addn(kept, entry->key, entry->val);
+        }
+    }
+    if (apr_table_elts(kept)->nelts == all->nelts) {
+        return;
+    }
+    apr_table_clear(r->subprocess_env);
+    all = apr_table_elts(kept);
+    for (int i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+
+        apr_table_addn(r->subprocess_env, entry->key, entry->val);
+    }
+}
+
+static void tell_variables(request_rec *r, const tr_json_t *claims)
+{
+    const apr_array_header_t *variables = tr_export_variables(claims, PREFIX, r->pool);
+
+    for (int i = 0; i < variables->nelts; i++) {
+        const tr_variable_t *variable = &APR_ARRAY_IDX(variables, i, tr_variable_t);
+
+        apr_table_addn(r->subprocess_env, variable->name, variable->value);
+    }
+}
+
+static void tell_fields(request_rec *r, const tr_json_t *claims)
+{
+    const apr_array_header_t *fields = trh_dir(r)->claim_headers;
+
+    for (int i = 0; fields != NULL && i < fields->nelts; i++) {
+        const trh_claim_header_t *field = &APR_ARRAY_IDX(fields, i, trh_claim_header_t);
+        const char *value;
+
+        if (tr_export_header(&value, claims, field->claim, r->pool) == APR_SUCCESS && value != NULL) {
+            apr_table_setn(r->headers_in, field->field, value);
+        }
+        else if (tr_json_path(claims, field->claim) != NULL) {
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                          "the claim %s is null, or begins or ends with a blank: it cannot be handed on as %s", field->claim,
+                          field->field);
+        }
+    }
+}
+
+int trh_tell_application(request_rec *r)
+{
+    const trh_request_t *request = identified(r);
+    const tr_json_t *claims = request != NULL ? request->identity->token.jws.payload : NULL;
+
+    trh_clean_local_fields(r);
+    clean(r, met_by(r));
+    clean_variables(r, met_by(r));
+    if (claims != NULL && trh_dir(r)->claim_env != 0) {
+        tell_variables(r, claims);
+    }
+    if (claims != NULL) {
+        tell_fields(r, claims);
+    }
+    return DECLINED;
+}
+
+apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token)
+{
+    const apr_array_header_t *fields = trh_dir(r)->claim_headers;
+    const char *value;
+    apr_status_t rv = APR_SUCCESS;
+
+    for (int i = 0; rv == APR_SUCCESS && fields != NULL && i < fields->nelts; i++) {
+        rv = tr_export_header(&value, token->jws.payload, APR_ARRAY_IDX(fields, i, trh_claim_header_t).claim, r->pool);
+    }
+    return rv;
+}
+
+void trh_register_export(void)
+{
+    filter = ap_register_input_filter(FILTER_NAME, read_body, NULL, AP_FTYPE_CONTENT_SET);
+}
