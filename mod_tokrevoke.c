@@ -86,6 +86,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     /* Before mod_rewrite and mod_headers, which may look at it. */
     ap_hook_fixups(trh_tell_application, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(trh_check_told, NULL, NULL, APR_HOOK_REALLY_LAST);
     /* Before mod_proxy and whoever else answers; and before any redirect inside httpd, which forgets the location. */
     ap_hook_fixups(trh_guard_fixup, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(trh_guard_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -298,6 +298,9 @@ int trh_clean_local_fields(request_rec *r);
 /* Hook: variables and fields for whoever answers this request. */
 int trh_tell_application(request_rec *r);
 
+/* Hook behind all who set fields: refuse a token whose claims have brought a line break into one. */
+int trh_check_told(request_rec *r);
+
 /* Can the claims become fields of the request? APR_SUCCESS or TR_MALFORMED. */
 TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
 

@@ -5,7 +5,8 @@
  *   post_read_request   every name that the server's configuration knows is taken out, on every path; so again in a redirect
  *   header_parser       those that an .htaccess adds
  *   reading the body    trailers, which httpd may merge into the fields (MergeTrailers)
- *   fixups              what was set for the request that this one comes from is taken out, and what is right for this one is set
+ *   fixups              what was set for the request that this one comes from is taken out, and what is right for this one is set;
+ *                       behind mod_headers: did it put a line break into a field?
  */
 #include "trh.h"
 
@@ -278,6 +279,23 @@ int trh_tell_application(request_rec *r)
     }
     if (claims != NULL) {
         tell_fields(r, claims);
+    }
+    return DECLINED;
+}
+
+/*
+ * No client can send a line break, and "RequestHeader … expr=" lets one through: then it came with a claim, and would become a
+ * field, or a request, of its own.
+ */
+int trh_check_told(request_rec *r)
+{
+    const trh_request_t *request = identified(r);
+    const apr_array_header_t *all = apr_table_elts(r->headers_in);
+
+    for (int i = 0; request != NULL && i < all->nelts; i++) {
+        if (strpbrk(APR_ARRAY_IDX(all, i, apr_table_entry_t).val, "\r\n") != NULL) {
+            return trh_refuse(r, tr_reason(TR_MALFORMED), TR_MALFORMED, request->token);
+        }
     }
     return DECLINED;
 }

@@ -88,7 +88,9 @@ ErrorDocument 404 /err/env/404
         "denied", USER, ROLE, "Require user nobody") + protected("closed", USER, ROLE, "ErrorDocument 401 /err/env/401") + protected(
         "rewritten", ROLE, "RewriteEngine On", "RewriteCond %{REMOTE_USER}|%{ENV:TOKEN_CLAIM_role}|%{HTTP:X-Role} ^alice\\|chief\\|chief$",
         'RewriteRule "." "/open/env?known" [END]') + protected(
-        "copied", "RequestHeader set X-Copied %{TOKEN_CLAIM_role}e", 'RequestHeader set X-Expr "expr=%{REMOTE_USER}"') + protected(
+        "copied", "RequestHeader set X-Copied %{TOKEN_CLAIM_role}e", 'RequestHeader set X-Expr "expr=%{REMOTE_USER}"',
+        'RequestHeader set X-Reqenv "expr=%{reqenv:TOKEN_CLAIM_role}"') + protected(
+        "optional", USER, ROLE, "TokRevokeOptional On", "Require all granted") + protected(
         "early", "SetEnvIf X-Role (.+) early=$1", "Require expr req('X-Role') == 'spoof'"))
 
 
@@ -300,6 +302,52 @@ def test_a_name_from_a_htaccess_counts_in_its_place(site, mint):
 def test_a_client_cannot_make_the_proxy_drop_a_header(site, mint, way):
     fields = fields_of(site.get("/p/back/back", auth(mint(role="chief")), way))
     assert values(fields, "X-Role") == ["chief"] and values(fields, "X-User") == ["alice"], fields
+
+
+def test_where_tokens_are_optional_only_a_good_one_makes_headers(site, mint):
+    spoofs = ("X-User: spoof", "x_role: spoof")
+    assert values(fields_of(site.get("/p/optional/back", auth(mint(role="chief")), *spoofs)), "X-Role") == ["chief"]
+    for who in ((), (auth(mint(role="chief", exp=1)),), (auth(mint(role="a\nb")),), (auth("x.y.z"),)):
+        fields = fields_of(site.get("/p/optional/back", *who, *spoofs))
+        assert not WRONG.search(str(fields)) and values(fields, "X-Role") == values(fields, "X-User") == [], fields
+
+
+@pytest.mark.parametrize("role", ["a\r\nX-Admin: 1", "a\nb", "a\rb", "\r\n\r\nGET / HTTP/1.1\r\n\r\n"], ids=repr)
+def test_a_line_break_that_a_header_rule_takes_from_a_claim_is_malformed(site, mint, backend, role):
+    backend.take()
+    r = site.get("/p/copied/back", auth(mint(role=role)))
+    assert (r.status, r.reason) == (401, "malformed") and backend.take() == [], r
+
+
+def test_a_name_of_one_virtual_host_counts_for_all(new_server, keys):
+    server = new_server()
+    server.runs_scripts = True
+    write_keys(server, keys)
+    server.write("cgi/env", CGI, mode=0o755)
+    server.start(issuer("https://idp.test/", jwks("all")) + """
+ScriptAlias "/env" "{root}/cgi/env"
+<VirtualHost 127.0.0.1:{port}>
+    ServerName one.test
+    ScriptAlias "/env" "{root}/cgi/env"
+    <Directory "{root}/nowhere">
+        <IfModule mod_headers.c>
+            TokRevokeClaimHeader X-Role role
+        </IfModule>
+    </Directory>
+</VirtualHost>
+<VirtualHost 127.0.0.1:{port}>
+    ServerName two.test
+    ScriptAlias "/env" "{root}/cgi/env"
+</VirtualHost>
+<Directory "{root}/cgi">
+    Options +ExecCGI
+</Directory>
+""")
+    for host in ("one.test", "two.test"):
+        seen = env_of(server.get("/env", "X-Role: spoof", "X-Other: 1", host=host))
+        assert "HTTP_X_ROLE" not in seen and seen["HTTP_X_OTHER"] == "1"
+    server.next_generation()
+    assert "HTTP_X_ROLE" not in env_of(server.get("/env", "X-Role: spoof", host="two.test"))
 
 
 def test_other_names_in_connection_still_count(site, mint):
