@@ -90,6 +90,7 @@ ErrorDocument 404 /err/env/404
         'RewriteRule "." "/open/env?known" [END]') + protected(
         "copied", "RequestHeader set X-Copied %{TOKEN_CLAIM_role}e", 'RequestHeader set X-Expr "expr=%{REMOTE_USER}"',
         'RequestHeader set X-Reqenv "expr=%{reqenv:TOKEN_CLAIM_role}"') + protected(
+        "guarded", ROLE, "TokRevokeGuardTokenEndpoint On") + protected(
         "optional", USER, ROLE, "TokRevokeOptional On", "Require all granted") + protected(
         "early", "SetEnvIf X-Role (.+) early=$1", "Require expr req('X-Role') == 'spoof'"))
 
@@ -374,6 +375,13 @@ def test_trailers_that_httpd_merges_bring_no_header(site, path, spelling):
         seen = env_of(c.receive())
     assert seen.get("HTTP_X_KEPT") == "kept", "the trailers were merged"
     assert not WRONG.search(str(seen)), seen
+
+
+def test_trailers_leave_the_header_of_the_token(site, mint):
+    with site.connect() as c:
+        c.send_raw(trailing("/p/guarded/env", "X-Role", auth(mint(role="chief"))))
+        seen = env_of(c.receive())
+    assert (seen["HTTP_X_ROLE"], seen["HTTP_X_KEPT"]) == ("chief", "kept")
 
 
 def test_access_rules_and_variables_never_see_what_the_client_sent(site, mint):
