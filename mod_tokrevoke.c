@@ -68,7 +68,6 @@ static const command_rec directives[] = {
 
 static void register_hooks(apr_pool_t *pool)
 {
-    (void)pool;
     ap_hook_pre_config(trh_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(trh_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(trh_child_init, NULL, NULL, APR_HOOK_MIDDLE);
@@ -78,6 +77,10 @@ static void register_hooks(apr_pool_t *pool)
     /* Before whoever demands authentication: a preflight carries none (CORS), and errors need the headers too. */
     ap_hook_check_access_ex(trh_cors, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_force_authn(trh_force_authn, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_access_ex(trh_check_access, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_force_authn(trh_force_decision, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(trh_check_settled, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_expr_lookup(trh_find_function, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(trh_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authz(trh_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(trh_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
@@ -96,6 +99,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_introspect_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_backchannel_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    trh_register_authz(pool);
     trh_register_filter();
     trh_register_export();
     trh_register_guard();

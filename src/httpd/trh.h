@@ -5,6 +5,7 @@
 #define TRH_H
 
 #include <httpd.h>
+#include <ap_expr.h>
 #include <http_config.h>
 #include <http_log.h>
 
@@ -106,6 +107,9 @@ const apr_array_header_t *trh_sources(const trh_dir_t *dir);
 const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool);
 
 /* NULL, or what is wrong with the name of a claim. */
+const char *trh_check_claim_name(apr_pool_t *pool, const char *claim);
+
+/* The same, of a directive. */
 const char *trh_check_claim(cmd_parms *cmd, const char *claim);
 
 /* RFC 9110 5.6.2: can this be the name of a field? */
@@ -191,6 +195,7 @@ typedef struct trh_request_t {
     apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
     bool has_more;              /* more than others can hold */
     bool in_authz;              /* trh_check_authz asks the other modules */
+    apr_array_header_t *lacks;  /* const char *: scopes that Require token-scope asked for in vain; NULL: none */
 } trh_request_t;
 
 /* Of this request itself; NULL: no token of its own passed. */
@@ -242,6 +247,12 @@ int trh_check_authn(request_rec *r);
 int trh_check_authz(request_rec *r);
 int trh_note_auth_failure(request_rec *r, const char *auth_type);
 
+/* AuthName as it stands between quotes in a challenge (RFC 9110 5.6.4). */
+const char *trh_realm(request_rec *r);
+
+/* Require token-claim, Require token-scope. */
+void trh_register_authz(apr_pool_t *pool);
+
 /*
  * Answer a protected resource's request with a refusal: headers, reason, log, and for those who did not ask for HTML
  * the JSON body. Returns what the hook must return.
@@ -279,6 +290,26 @@ bool trh_wants_html(const request_rec *r);
 
 /* Does it want JSON more than HTML? One that says nothing wants neither. */
 bool trh_wants_json(const request_rec *r);
+
+/* ---- token_claim() in expressions (trh_claims.c) ------------------------------------------------------------ */
+
+int trh_find_function(ap_expr_lookup_parms *parms);
+
+/* Hooks: where Require asks for claims, access is decided by authn and authz. */
+int trh_check_access(request_rec *r);
+int trh_force_decision(request_rec *r);
+
+/* Authz has begun: it decides. */
+void trh_settle_access(request_rec *r);
+
+/* Hook: lets nobody by for whom it has not. */
+int trh_check_settled(request_rec *r);
+
+/* Did an expression look for a token that authn did not? *found: the good one that it saw, or NULL. */
+bool trh_claims_seen(const trh_request_t **found, const request_rec *r);
+
+/* May one do so yet, until the answer begins? */
+bool trh_may_see_claims(request_rec *r);
 
 /* ---- filter: answers that depend on a token in a cookie, a header of its own or the query ------------------- */
 

@@ -110,16 +110,58 @@ void trh_send_json(request_rec *r, int status, const char *body)
     trh_send_text(r, status, "application/json", body);
 }
 
+static bool is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+/* httpd has put backslashes before quotes, but lets one at the end stand, which would swallow our quote. */
+const char *trh_realm(request_rec *r)
+{
+    const char *name = ap_auth_name(r);
+    char *realm, *to;
+
+    if (name == NULL) {
+        return "protected";
+    }
+    realm = to = apr_palloc(r->pool, 2 * strlen(name) + 1);
+    for (const char *p = name; *p != '\0'; p++) {
+        bool is_pair = p[0] == '\\' && (p[1] == '"' || p[1] == '\\');
+
+        if (is_control(*p)) {
+            continue;
+        }
+        if (is_pair || *p == '"' || *p == '\\') {
+            *to++ = '\\';
+        }
+        p += is_pair;
+        *to++ = *p;
+    }
+    *to = '\0';
+    return realm;
+}
+
+/* The scopes that would help; each is a scope-token and needs no escapes. */
+static const char *scopes(request_rec *r, const tr_reason_t *reason)
+{
+    const trh_request_t *request = reason == tr_reason_forbidden() ? trh_request(r) : NULL;
+
+    if (request == NULL || request->lacks == NULL) {
+        return "";
+    }
+    return apr_pstrcat(r->pool, ", scope=\"", apr_array_pstrcat(r->pool, request->lacks, ' '), "\"", NULL);
+}
+
 /* RFC 6750 3: realm once, the error only where there is one. */
 static const char *challenge(request_rec *r, const tr_reason_t *reason)
 {
-    const char *realm = ap_auth_name(r);
-    const char *text = apr_psprintf(r->pool, "Bearer realm=\"%s\"", realm != NULL ? realm : "protected");
+    const char *text = apr_psprintf(r->pool, "Bearer realm=\"%s\"", trh_realm(r));
 
     if (reason->oauth_error == NULL) {
         return text;
     }
-    return apr_psprintf(r->pool, "%s, error=\"%s\", error_description=\"%s\"", text, reason->oauth_error, reason->sentence);
+    return apr_psprintf(r->pool, "%s, error=\"%s\", error_description=\"%s\"%s", text, reason->oauth_error, reason->sentence,
+                        scopes(r, reason));
 }
 
 /* All values come from the table of reasons and need no escapes. */

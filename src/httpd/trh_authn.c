@@ -111,6 +111,7 @@ int trh_check_authz(request_rec *r)
     trh_request_t *request = trh_record(r);
     int status;
 
+    trh_settle_access(r);
     if (request == NULL || request->in_authz || !trh_is_bearer(r)) {
         return DECLINED;
     }
@@ -129,13 +130,10 @@ int trh_check_authz(request_rec *r)
 /* For modules that refuse on their own: the challenge without an error code. */
 int trh_note_auth_failure(request_rec *r, const char *auth_type)
 {
-    const char *realm = ap_auth_name(r);
-
     if (strcasecmp(auth_type, "Bearer") != 0) {
         return DECLINED;
     }
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    apr_table_setn(r->err_headers_out, "WWW-Authenticate",
-                   apr_psprintf(r->pool, "Bearer realm=\"%s\"", realm != NULL ? realm : "protected"));
+    apr_table_setn(r->err_headers_out, "WWW-Authenticate", apr_psprintf(r->pool, "Bearer realm=\"%s\"", trh_realm(r)));
     return OK;
 }

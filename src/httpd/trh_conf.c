@@ -282,13 +282,18 @@ const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
     return NULL;
 }
 
+const char *trh_check_claim_name(apr_pool_t *pool, const char *claim)
+{
+    return claim[0] != '\0' && strlen(claim) <= TR_MAX_CLAIM_NAME_LEN
+               ? NULL
+               : apr_psprintf(pool, "the name of the claim is empty or longer than %d bytes", TR_MAX_CLAIM_NAME_LEN);
+}
+
 const char *trh_check_claim(cmd_parms *cmd, const char *claim)
 {
-    if (claim[0] == '\0' || strlen(claim) > TR_MAX_CLAIM_NAME_LEN) {
-        return apr_psprintf(cmd->pool, "%s: the name of the claim is empty or longer than %d bytes", cmd->cmd->name,
-                            TR_MAX_CLAIM_NAME_LEN);
-    }
-    return NULL;
+    const char *err = trh_check_claim_name(cmd->pool, claim);
+
+    return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
 }
 
 const char *trh_set_user_claim(cmd_parms *cmd, void *dir, const char *claim)

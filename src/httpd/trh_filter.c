@@ -50,7 +50,10 @@ static bool is_refused(const request_rec *r)
     return false;
 }
 
-/* The nearest request of this one's history that showed a token, good or, where that is no matter, bad; NULL: none did. */
+/*
+ * The nearest request of this one's history that showed a token, good or, where that is no matter, bad; to an expression, good; NULL:
+ * none did.
+ */
 static const trh_request_t *shown_by(const request_rec *r)
 {
     const trh_request_t *request;
@@ -58,6 +61,9 @@ static const trh_request_t *shown_by(const request_rec *r)
     for (; r != NULL; r = r->prev) {
         request = trh_record(r);
         if (request != NULL && (request->identity != NULL || request->verdict != TR_NO_TOKEN)) {
+            return request;
+        }
+        if (trh_claims_seen(&request, r) && request != NULL) {
             return request;
         }
     }
@@ -87,12 +93,15 @@ static void add_vary_of(request_rec *r, const trh_source_t *source)
 }
 
 /* With or without a token: another one would have got another answer. */
-static void add_vary_of_optional(request_rec *r)
+static void add_vary_of_all(request_rec *r)
 {
+    const trh_request_t *seen;
+
     for (request_rec *one = r; one != NULL; one = one->prev) {
         const apr_array_header_t *sources = trh_sources(trh_dir(one));
+        bool depends = is_optional(one) || trh_claims_seen(&seen, one);
 
-        for (int i = 0; is_optional(one) && i < sources->nelts; i++) {
+        for (int i = 0; depends && i < sources->nelts; i++) {
             add_vary_of(r, &APR_ARRAY_IDX(sources, i, trh_source_t));
         }
     }
@@ -111,7 +120,7 @@ static void mark(request_rec *r)
         }
         add_vary_of(r, &request->source);
     }
-    add_vary_of_optional(r);
+    add_vary_of_all(r);
 }
 
 static apr_status_t mark_private(ap_filter_t *f, apr_bucket_brigade *bb)
@@ -145,7 +154,7 @@ static bool is_marked(request_rec *r)
         return true;
     }
     for (; r != NULL; r = r->prev) {
-        if (is_optional(r)) {
+        if (is_optional(r) || trh_may_see_claims(r)) {
             return true;
         }
     }
