@@ -2,8 +2,10 @@
 
 import pytest
 
+from database import Database
 from httpd import ALIAS, endpoint, protected
 from issuers import issuer, jwks, write_keys
+from storing import until
 from test_answers import challenge
 from test_accept import passes
 
@@ -430,6 +432,26 @@ def test_claims_of_one_request_are_not_those_of_the_next(site, mint):
             r = c.request("GET", "/p/expr-open/ok.txt")
             assert (r["X-If"], r["X-Claim"]) == (None, "[]")
             assert c.request("GET", "/p/expr/ok.txt").status == 401
+
+
+def test_while_nothing_is_known_of_revocations_no_token_has_claims(new_server, keys, mint):
+    site, token = new_server(), mint(role="admin", scope="read write")
+    write_keys(site, keys)
+    site.expect_log("AH01630|TR023: ", always=True)
+    site.start("TokRevokeMaxStaleness 2s\n" + issuer("https://idp.test/", jwks("all")) + ALIAS + protected(
+        "open", "Require all granted", 'Header set X-Claim "expr=[%{token_claim:sub}]"')
+        + protected("expr", "Require expr \"token_claim('role') == 'admin'\"") + protected("scope", "Require token-scope read"))
+    path = Database(site).path
+    assert site.bearer("/p/open/ok.txt", token)["X-Claim"] == "[alice]"
+    path.rename(path.with_name("aside"))
+    until(lambda: site.bearer("/p/scope/ok.txt", token).status == 503)
+    r = site.bearer("/p/open/ok.txt", token)
+    assert r.status == 200 and r["X-Claim"] == "[]"
+    r = site.bearer("/p/expr/ok.txt", token)
+    assert said(r) == (503, "unavailable") and r["WWW-Authenticate"] is None
+    path.with_name("aside").rename(path)
+    until(lambda: site.bearer("/p/expr/ok.txt", token).status == 200)
+    assert site.bearer("/p/open/ok.txt", token)["X-Claim"] == "[alice]"
 
 
 def test_an_open_page_that_may_differ_by_cookie_says_so(site):
