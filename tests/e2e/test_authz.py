@@ -64,6 +64,10 @@ LOCATIONS = (
                 'Header set X-Claim "expr=[%{token_claim:sub}]"',
                 "<If \"token_claim('role') == 'admin'\">", "Header set X-If admin", "</If>")
     + protected("typed", 'AuthType "%{token_claim:none}Bearer"', "Require expr \"token_claim('role') == 'admin'\"")
+    + protected("no-guest-but-bob", "<RequireAll>", "Require not token-scope guest", "<RequireNone>", "Require token-scope visitor",
+                "</RequireNone>", "Require user bob", "</RequireAll>")
+    + protected("lost", "Require expr \"token_claim('role') == 'admin'\"", "ErrorDocument 401 /elsewhere/ok.txt",
+                "ErrorDocument 403 /p/expr-open/ok.txt")
     + protected("rewritten", "Require valid-user", "RewriteEngine On", "RewriteCond expr \"token_claim('role') != 'admin'\"",
                 'RewriteRule "." "-" [F]')
     + '<Location "/elsewhere/">\n'
@@ -197,6 +201,9 @@ def test_only_scopes_that_would_help_are_named(site, mint):
         assert said(r) == LACKS and "scope" not in challenge(r)
     r = site.bearer("/p/none/ok.txt", mint(role="admin", level=0))
     assert said(r) == LACKS and "scope" not in challenge(r)
+    r = site.bearer("/p/no-guest-but-bob/ok.txt", mint())
+    assert said(r) == LACKS and "scope" not in challenge(r)
+    assert asks(site, mint, "no-guest-but-bob", sub="bob") == GOOD
     assert "scope" not in challenge(site.get("/p/scope/ok.txt"))
     assert "scope" not in challenge(site.bearer("/p/scope/ok.txt", mint(exp=1000)))
 
@@ -388,6 +395,14 @@ def test_an_error_page_knows_whom_it_turns_away(site, mint):
     assert r.status == 403 and "not you, [alice]" in r.text and challenge(r)["scope"] == "read"
     for r in (site.get("/p/own-page/ok.txt", html), site.bearer("/p/own-page/ok.txt", mint(exp=1000), html)):
         assert r.status == 401 and "unknown []" in r.text and "scope" not in challenge(r)
+
+
+def test_an_error_page_is_not_asked_what_its_request_owes(site, mint):
+    for headers, status, shown in (((), 401, "[]"), (("Authorization: Bearer " + mint(exp=1000),), 401, "[]"),
+                                   (("Authorization: Bearer " + mint(),), 403, "[alice]")):
+        r = site.get("/p/lost/ok.txt", "Accept: text/html", *headers)
+        assert (r.status, r.text) == (status, "the protected page\n") and challenge(r)["realm"] == "lost"
+        assert r["X-Claim"] in (None, shown)
 
 
 def test_the_token_is_looked_for_where_the_configuration_says_in_the_end(site, mint):
