@@ -61,6 +61,12 @@ bool tr_table_has(const tr_table_t *table, tr_kind_t kind);
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark);
 
 /*
+ * A number that is another one after each insertion and each lengthening, and never UINT64_MAX. Whoever asks for it first, looks
+ * up then and finds nothing, need not look again until it has changed. One load of a word that only writers change. Any thread.
+ */
+uint64_t tr_table_changes(const tr_table_t *table);
+
+/*
  * Begin and end a change. begin: the caller has just taken the lock; repairs the counts if the last holder died. end:
  * just before the lock is released.
  */

@@ -78,6 +78,11 @@ bool tr_table_has(const tr_table_t *table, tr_kind_t kind)
     return atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0;
 }
 
+uint64_t tr_table_changes(const tr_table_t *table)
+{
+    return atomic_load_explicit(&table->head->changes, memory_order_acquire);
+}
+
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark)
 {
     uint32_t bucket = home_of(table, mark.h[0]);

@@ -27,7 +27,7 @@
 #include "tr_table.h"
 
 #define MAGIC UINT64_C(0x74726576746f6b31)
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 #define HEADER_LEN 512
 #define SLOTS_PER_BUCKET 2
 #define SPARE_BUCKETS 32
@@ -56,6 +56,7 @@ typedef struct header_t {
     _Atomic uint32_t cursor;     /* bucket where the next sweep goes on */
     _Atomic uint32_t earliest_s; /* no entry expires before this */
     _Atomic uint64_t inserted, reclaimed, full, recovered;
+    _Alignas(64) _Atomic uint64_t changes; /* alone: who reads it with each write must not share a line that changes */
 } header_t;
 
 _Static_assert(sizeof(slot_t) == 32 && sizeof(bucket_t) == 64, "a bucket is a cache line");

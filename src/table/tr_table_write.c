@@ -76,6 +76,8 @@ static void recover(tr_table_t *table)
     }
     atomic_store(&table->head->earliest_s, earliest_s);
     atomic_fetch_add(&table->head->recovered, 1);
+    /* He may have died after his last store, before he counted it. */
+    atomic_fetch_add(&table->head->changes, 1);
 }
 
 void tr_table_begin_locked(tr_table_t *table)
@@ -181,7 +183,7 @@ static content_t read_content(slot_t *slot)
  * An equal entry is there: it may only grow stricter. What grew is not on disk yet, so the mark of durability goes. It is
  * set without the lock, by whoever saw the version before or between: so there is a new version before and after.
  */
-static void lengthen(slot_t *slot, const content_t *c)
+static void lengthen(tr_table_t *table, slot_t *slot, const content_t *c)
 {
     content_t old = read_content(slot);
     uint16_t meta;
@@ -198,6 +200,7 @@ static void lengthen(slot_t *slot, const content_t *c)
         atomic_store(&slot->expires_s, c->expires_s);
     }
     atomic_store(&slot->meta, make_valid(next_meta(meta, old.kind, false)));
+    atomic_fetch_add(&table->head->changes, 1);
 }
 
 /* Fill an invalid slot. Each store is a release, so that no reader sees new words under the old meta. */
@@ -217,6 +220,7 @@ static void fill(tr_table_t *table, slot_t *slot, const content_t *c)
     atomic_store_explicit(&slot->expires_s, c->expires_s, memory_order_release);
     atomic_store_explicit(&slot->meta, make_valid(meta), memory_order_release);
     atomic_fetch_add(&table->head->inserted, 1);
+    atomic_fetch_add(&table->head->changes, 1);
 }
 
 static slot_t *find_equal(const tr_table_t *table, tr_mark_t mark)
@@ -307,7 +311,7 @@ static apr_status_t insert(slot_t **where, tr_table_t *table, const content_t *c
 
     if (slot != NULL) {
         *where = slot;
-        lengthen(slot, c);
+        lengthen(table, slot, c);
         return APR_SUCCESS;
     }
     slot = is_full(table, now_s) ? NULL : find_place(table, home, now_s);

@@ -1,5 +1,6 @@
 /*
- * What the table remembers beside its entries: which of them are known to be on disk. And many entries put in at once.
+ * What the table remembers beside its entries: which of them are known to be on disk. Many entries put in at once. And whether
+ * anything has changed.
  */
 #include "tr_table.h"
 
@@ -377,6 +378,57 @@ static void learning_what_is_on_disk_does_not_vouch_for_what_is_not(void **state
     assert_true(is_durable(table, longer));
 }
 
+/* ---- has anything changed? --------------------------------------------------------------------------------- */
+
+static bool has_changed(const tr_table_t *table, uint64_t *seen)
+{
+    uint64_t before = *seen;
+
+    *seen = tr_table_changes(table);
+    return *seen != before;
+}
+
+static void whatever_may_end_a_token_is_a_change(void **state)
+{
+    tr_table_t *table = create(50, *state);
+    tr_entry_t many[] = {token("b", NOW + 60), token("c", NOW + 60)};
+    uint64_t seen = tr_table_changes(table);
+    insert(table, token("a", NOW + 60));
+    assert_true(has_changed(table, &seen));
+    assert_int_equal(insert_many(table, many, 2, true, NOW), APR_SUCCESS);
+    assert_true(has_changed(table, &seen));
+    insert(table, entry(TR_KIND_SUBJECT, "s", NOW + 60, CUT));
+    assert_true(has_changed(table, &seen));
+    insert(table, entry(TR_KIND_SUBJECT, "s", NOW + 60, CUT + 1000000));
+    assert_true(has_changed(table, &seen));
+}
+
+static void what_ends_no_token_is_no_change(void **state)
+{
+    tr_table_t *table = create(50, *state);
+    uint64_t seen;
+    insert(table, token("a", NOW + 60));
+    insert(table, entry(TR_KIND_SUBJECT, "s", NOW + 60, CUT));
+    seen = tr_table_changes(table);
+    insert(table, token("a", NOW + 60));
+    insert(table, entry(TR_KIND_SUBJECT, "s", NOW + 30, CUT - 1000000));
+    tr_table_begin_locked(table);
+    tr_table_sweep_locked(table, NOW + 61, 0);
+    tr_table_end_locked(table);
+    assert_false(has_changed(table, &seen));
+}
+
+static void a_change_whose_writer_died_before_he_told_is_told_by_the_next(void **state)
+{
+    tr_table_t *table = create(50, *state);
+    uint64_t seen = tr_table_changes(table);
+    tr_table_begin_locked(table);
+    assert_false(has_changed(table, &seen));
+    tr_table_begin_locked(table);
+    assert_true(has_changed(table, &seen));
+    tr_table_end_locked(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +448,9 @@ int main(void)
         TT_TEST(the_first_that_finds_no_place_ends_it),
         TT_TEST(the_same_entry_twice_among_many_is_the_stricter_one),
         TT_TEST(learning_what_is_on_disk_does_not_vouch_for_what_is_not),
+        TT_TEST(whatever_may_end_a_token_is_a_change),
+        TT_TEST(what_ends_no_token_is_no_change),
+        TT_TEST(a_change_whose_writer_died_before_he_told_is_told_by_the_next),
     };
     return TT_RUN(tests);
 }
