@@ -64,6 +64,8 @@ static const command_rec directives[] = {
     AP_INIT_FLAG("TokRevokeClaimEnv", trh_set_claim_env, NULL, IN_DIRECTORY, "On: claims are in the environment"),
     AP_INIT_TAKE2("TokRevokeClaimHeader", trh_set_claim_header, NULL, IN_DIRECTORY,
                   "a header of the request for the application, and its claim"),
+    AP_INIT_FLAG("TokRevokeCutStreams", trh_set_cut_streams, NULL, IN_DIRECTORY,
+                 "On: what outlives its token is cut: a WebSocket, an event stream, a download"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
 
 static void register_hooks(apr_pool_t *pool)
@@ -102,6 +104,12 @@ static void register_hooks(apr_pool_t *pool)
     trh_register_authz(pool);
     trh_register_filter();
     trh_register_export();
+    /* When everybody else has said where the request goes. */
+    ap_hook_fixups(trh_stream_fixup, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_insert_filter(trh_stream_insert, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(trh_stream_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    trh_register_filter();
+    trh_register_stream();
     trh_register_guard();
 }
 

@@ -88,6 +88,7 @@ typedef struct trh_dir_t {
     int optional;
     int claim_env;
     apr_array_header_t *claim_headers; /* trh_claim_header_t; NULL: none */
+    int cut_streams;
 } trh_dir_t;
 
 void *trh_server_create(apr_pool_t *pool, server_rec *s);
@@ -158,6 +159,7 @@ const char *trh_set_claim_header(cmd_parms *cmd, void *dir, const char *field, c
 
 /* Of two places: what the inner one says of a field counts. */
 apr_array_header_t *trh_merge_claim_headers(const apr_array_header_t *base, apr_array_header_t *add, apr_pool_t *pool);
+const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -185,11 +187,15 @@ apr_time_t trh_clean_now(void);
 
 /* ---- a request --------------------------------------------------------------------------------------------- */
 
+typedef struct trh_stream_t trh_stream_t;
+
 /* What is known of a request whose token passed, or that TokRevokeOptional let in without one that counts. */
 typedef struct trh_request_t {
     tr_str_t token;
     const tr_identity_t *identity; /* NULL: nobody is known */
     apr_status_t verdict;          /* why, then */
+    uint64_t changes;              /* of the table, before the token was looked up there */
+    trh_stream_t *stream;          /* NULL: it is not watched */
     trh_source_t source;
     bool stripped;              /* the token was removed from the request: subrequests and redirects find it here */
     apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
@@ -336,6 +342,15 @@ int trh_check_told(request_rec *r);
 TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
 
 void trh_register_export(void);
+/*
+ * Cutting what outlives its token (trh_stream.c): fixup begins to watch a request, insert puts its filter in, log tells why it was
+ * cut. stop: this child ends.
+ */
+int trh_stream_fixup(request_rec *r);
+void trh_stream_insert(request_rec *r);
+int trh_stream_log(request_rec *r);
+void trh_register_stream(void);
+void trh_stop_streams(void);
 
 /* ---- endpoints --------------------------------------------------------------------------------------------- */
 

@@ -44,12 +44,13 @@ trh_request_t *trh_request_of(const request_rec *r)
     return NULL;
 }
 
-static void remember(request_rec *r, const trh_found_t *found, const tr_identity_t *identity, bool stripped)
+static void remember(request_rec *r, const trh_found_t *found, const tr_identity_t *identity, uint64_t changes, bool stripped)
 {
     trh_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
 
     request->token = found->token;
     request->identity = apr_pmemdup(r->pool, identity, sizeof(*identity));
+    request->changes = changes;
     request->source = found->source;
     request->stripped = stripped;
     if (stripped && trh_is_configured_for(r, TRH_LOGOUT_HANDLER)) {
@@ -67,6 +68,8 @@ int trh_check_authn(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);
     trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
+    const tr_gate_t *gate = &trh_server(r->server)->gate;
+    uint64_t changes = gate->table != NULL ? tr_table_changes(gate->table) : 0;
     tr_identity_t identity;
     apr_status_t rv;
 
@@ -75,7 +78,7 @@ int trh_check_authn(request_rec *r)
     }
     rv = trh_find_token(&found, r, trh_sources(dir));
     if (rv == APR_SUCCESS) {
-        rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
+        rv = tr_gate_admit(&identity, gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
     }
     if ((rv == APR_SUCCESS || rv == TR_REVOKED) && trh_check_claim_headers(r, &identity.token) != APR_SUCCESS) {
         rv = TR_MALFORMED;
@@ -95,7 +98,7 @@ int trh_check_authn(request_rec *r)
     }
     r->user = (char *)identity.user;
     r->ap_auth_type = "Bearer";
-    remember(r, &found, &identity, dir->strip == 1);
+    remember(r, &found, &identity, changes, dir->strip == 1);
     if (dir->strip == 1) {
         trh_strip_token(r, trh_sources(dir));
     }

@@ -423,6 +423,7 @@ static apr_status_t leave(void *main_server)
     server_rec *s = main_server;
 
     atomic_store(&stage, LEAVING);
+    trh_stop_streams();
     for (int polls = 0; atomic_load(&ticking) > 0 && polls < MAX_TICK_POLLS; polls++) {
         apr_sleep(TICK_POLL);
     }
