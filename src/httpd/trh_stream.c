@@ -26,6 +26,7 @@
 #include <apr_portable.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <http_protocol.h>
 #include <util_filter.h>
 
 #include "tr_digest.h"
@@ -152,10 +153,21 @@ static bool may_go_on(trh_stream_t *stream, apr_pool_t *pool)
 
 /* ---- filters ----------------------------------------------------------------------------------------------- */
 
+/* A stream of HTTP/2 is reset by an error bucket; without one mod_http2 would wait for its end. */
+static void reset(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, f->r->pool, f->c->bucket_alloc));
+    (void)ap_pass_brigade(f->next, bb);
+    apr_brigade_cleanup(bb);
+}
+
 /* No byte follows, not even the one that would end it well. */
 static apr_status_t cut(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     apr_brigade_cleanup(bb);
+    if (f->r != NULL && f->c->master != NULL && !f->c->aborted) {
+        reset(f, bb);
+    }
     f->c->aborted = 1;
     f->c->keepalive = AP_CONN_CLOSE;
     return APR_ECONNABORTED;
