@@ -173,7 +173,7 @@ fuzz-programs: $(FUZZ_PROGS)
 
 # ---- running the tests -------------------------------------------------------------------------------------------
 
-.PHONY: unit race e2e fuzz fuzz-replay node
+.PHONY: unit race e2e fuzz fuzz-replay node apps
 unit: $(UNIT_PROGS)
 	@tools/run-programs unit $^
 
@@ -190,15 +190,24 @@ $(NODE_DIR)/installed: $(wildcard tests/e2e/node/package.json tests/e2e/node/pac
 	cd $(NODE_DIR) && npm ci --no-audit --no-fund --ignore-scripts
 	@touch $@
 
+# Applications as the distribution packs them, unpacked and not installed.
+APPS_DIR := build/apps
+apps: $(APPS_DIR)/unpacked
+$(APPS_DIR)/unpacked: tools/apps
+	@mkdir -p build
+	tools/apps $(APPS_DIR)
+	@touch $@
+
 MPM    ?= event
 TR_SAN ?=
 TESTS  ?= tests/e2e
 PYTEST_FLAGS ?= -q
 # A test that hangs must not hang everything; the interrupt lets pytest stop its servers and say where it was.
 E2E_LIMIT ?= 15m
-e2e: $(MODULE) node
+e2e: $(MODULE) node apps
 	@echo "== e2e: mpm_$(MPM), $(MODULE)"
-	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
+	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
 
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
@@ -231,7 +240,7 @@ asan-unit:
 # What takes its time to race, and what is about other people's programs, is left to the ordinary build.
 asan-e2e:
 	@$(ASAN) -j$(JOBS) all
-	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -316,7 +325,7 @@ test: deps
 
 # What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
 # every MPM.
-ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py \
+ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py apps.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 

@@ -8,56 +8,21 @@ import time
 
 import pytest
 
-from httpd import REPO
+from pages import Shell, by_heading, pieces, read
 from provider import SECRET, Browser, Provider
 from tokens import unb64
 
-PAGE = (REPO / "docs" / "FLOWS.md").read_text(encoding="utf-8")
-PIECE = re.compile(r"^```(\w*)\n(.*?)^```$|^<!-- step: (.*?) -->$", re.M | re.S)
+PAGE = read("docs/FLOWS.md")
 COMMON = "What they have in common"
 BACKEND = "http://127.0.0.1:3000"  # where the page has the provider
 SITE = "https://app.example.com"
-END = "--- the end of these commands ---"
-
-
-TEXT = dict(part.split("\n", 1) for part in re.split(r"^## ", PAGE, flags=re.M)[1:])  # by heading
-
-
-def pieces(text):
-    """What there is to do, in order: (kind, content). kind is the language of a block, or step: what a person does."""
-    return [(m[1], m[2]) if m[2] is not None else ("step", m[3]) for m in PIECE.finditer(text)]
-
-
+TEXT = by_heading(PAGE)
 SECTIONS = {heading: pieces(text) for heading, text in TEXT.items()}
 FLOWS = [heading for heading in SECTIONS if heading != COMMON]
 
 
 def blocks(heading, kind):
     return [content for k, content in SECTIONS[heading] if k == kind]
-
-
-class Shell:
-    """One bash for a whole flow, in ServerRoot, as the page says."""
-
-    def __init__(self, folder, **environment):
-        self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | environment)
-
-    def run(self, commands):
-        """What the commands print, and their status."""
-        self.process.stdin.write(f"{commands}\necho '{END}' $?\n")
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            if line.startswith(END):
-                return "".join(lines), int(line.split()[-1])
-            lines.append(line)
-        raise AssertionError("bash ended after: " + "".join(lines))
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(20)
-        self.process.stdout.close()
 
 
 class Flow:
@@ -74,11 +39,11 @@ class Flow:
         self.names = {"WEB_SECRET": SECRET, "SHOP_SECRET": "the secret of the shop"}
         self.shell = Shell(server.root, **self.names)
         for commands in blocks(COMMON, "sh"):
-            self.must(commands)
+            self.shell.must(commands)
         while self.pieces[0][0] != "apache":
             kind, commands = self.pieces.pop(0)
             assert kind == "sh", kind
-            self.must(commands)
+            self.shell.must(commands)
         server.start(blocks(COMMON, "apache")[0] + self.pieces.pop(0)[1].replace(BACKEND, self.provider.url))
         self.set("APP", f"http://127.0.0.1:{server.port}")
         self.register(heading)
@@ -92,13 +57,9 @@ class Flow:
             more.update(json.loads(text.replace(SITE, self.names["APP"])))
         self.provider.add_client("web", **more)
 
-    def must(self, commands):
-        said, status = self.shell.run(commands)
-        assert (said, status) == ("", 0), said
-
     def set(self, name, value):
         self.names[name] = str(value)
-        self.must(f"{name}='{value}'")
+        self.shell.must(f"{name}='{value}'")
 
     # ---- steps ----
 
