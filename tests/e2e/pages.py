@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+import textwrap
+from collections import namedtuple
 
 from httpd import REPO
 
@@ -50,3 +52,30 @@ class Shell:
         self.process.stdin.close()
         self.process.wait(20)
         self.process.stdout.close()
+
+
+class Block(namedtuple("Block", "page section language text line")):
+    """A block of code; section is the heading above it."""
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+    def commands(self):
+        """The lines of a shell block without their comments."""
+        lines = (re.sub(r"(^|\s+)#.*", "", line) for line in self.text.replace("\\\n", " ").splitlines())
+        return [line for line in lines if line]
+
+
+FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
+
+
+def all_blocks():
+    """Every one of README.md and docs/."""
+    found = []
+    for path in (REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))):
+        page = path.read_text(encoding="utf-8")
+        assert len(re.findall(r"^ *```", page, re.M)) == 2 * len(FENCED.findall(page)), path
+        for m in FENCED.finditer(page):
+            headings = re.findall(r"^#+ (.*)$", FENCED.sub(lambda b: "", page[:m.start()]), re.M)
+            found.append(Block(path.name, headings[-1], m[2], textwrap.dedent(m[3]), page.count("\n", 0, m.start()) + 1))
+    return found
