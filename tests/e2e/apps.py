@@ -116,6 +116,7 @@ def start_radicale(server):
 hosts = 127.0.0.1:{port}
 [auth]
 type = http_x_remote_user
+delay = 0
 [rights]
 type = owner_only
 [storage]

@@ -93,6 +93,18 @@ def test_php_sees_the_user_of_the_token(php, mint):
         assert variables["REMOTE_USER"] == "alice" and variables["AUTH_TYPE"] == "Bearer"
 
 
+def test_php_sees_the_claims(php, mint):
+    """H1: strings as they are, all else as JSON."""
+    token = mint(sub="alice", groups=["staff", "a,b"], level=7, boss=False, address={"country": "NL"})
+    variables, _ = seen(php.get("/app/", "Authorization: Bearer " + token, *SPOOFS))
+    seen_claims = {n: v for n, v in variables.items() if n.startswith("TOKEN_CLAIM_")}
+    assert seen_claims["TOKEN_CLAIM_sub"] == "alice"
+    assert json.loads(seen_claims["TOKEN_CLAIM_groups"]) == ["staff", "a,b"]
+    assert (seen_claims["TOKEN_CLAIM_level"], seen_claims["TOKEN_CLAIM_boss"]) == ("7", "false")
+    assert seen_claims["TOKEN_CLAIM_address_country"] == "NL"
+    assert json.loads(seen_claims["TOKEN_CLAIM_address"]) == {"country": "NL"}
+
+
 def test_php_sees_no_user_that_a_header_names(php, mint):
     variables, _ = seen(php.get("/app/", "Authorization: Bearer " + mint(sub="alice"), *SPOOFS))
     assert variables["REMOTE_USER"] == "alice" and variables["AUTH_TYPE"] == "Bearer"
@@ -103,6 +115,7 @@ def test_php_sees_no_user_on_a_page_that_asks_for_none(php, mint):
     for headers in (SPOOFS, ("Authorization: Bearer " + mint(sub="alice"),)):
         variables, _ = seen(php.get("/open/", *headers))
         assert not {"REMOTE_USER", "AUTH_TYPE", "REDIRECT_REMOTE_USER"} & set(variables)
+        assert not [name for name in variables if "TOKEN_CLAIM" in name]
         assert "mallory" not in json.dumps(variables)
 
 
@@ -170,3 +183,67 @@ def test_gitweb_is_closed_to_a_revoked_token(gitweb, mint):
     assert projects(gitweb.bearer("/git", token)) == {"alice-tools"}
     assert gitweb.revoke(token).status == 200
     assert gitweb.bearer("/git", token).status == 401
+
+
+# ---- Radicale ----
+
+@pytest.fixture(scope="module")
+def calendars(new_server, keys):
+    """It gives everybody what belongs to whom X-Remote-User names; WSGI takes X_Remote_User for the same."""
+    server = new_server(children=2)
+    write_keys(server, keys)
+    program, port = apps.start_radicale(server)
+    there = f"http://127.0.0.1:{port}/"
+    yield server.start(issuer("https://idp.test/", jwks("all")) + f'ProxyPass "/cal/" "{there}"\nProxyPass "/open/" "{there}"\n'
+                       + protected("cal", "TokRevokeClaimHeader X-Remote-User sub", "RequestHeader set X-Script-Name /cal",
+                                   "TokRevokeTokenFrom header cookie=session", "TokRevokeStripToken On", where="/cal/")
+                       + endpoint("/revoke"))
+    program.stop()
+
+
+EVENT = """BEGIN:VCALENDAR\r
+VERSION:2.0\r
+PRODID:-//tests//EN\r
+BEGIN:VEVENT\r
+UID:dentist\r
+DTSTAMP:20260102T030405Z\r
+DTSTART:20260203T090000Z\r
+SUMMARY:dentist of %s\r
+END:VEVENT\r
+END:VCALENDAR\r
+"""
+
+
+def make_calendar(server, user, *headers):
+    return server.get(f"/cal/{user}/days/", *headers, method="MKCALENDAR").status
+
+
+def test_radicale_gives_each_user_his_own(calendars, mint):
+    """H2: the header comes from the token."""
+    for user, other in (("anna", "ben"), ("ben", "anna")):
+        who = "Authorization: Bearer " + mint(sub=user)
+        assert make_calendar(calendars, user, who) == 201
+        put = calendars.get(f"/cal/{user}/days/1.ics", who, "Content-Type: text/calendar", method="PUT", body=EVENT % user)
+        assert put.status == 201, put
+        assert f"dentist of {user}" in calendars.get(f"/cal/{user}/days/", who).text
+        assert calendars.get(f"/cal/{user}/days/", "Cookie: session=" + mint(sub=user)).status == 200
+        assert make_calendar(calendars, other, who) == 403
+        assert calendars.get(f"/cal/{other}/", who).status == 403
+
+
+@pytest.mark.parametrize("name", ["X-Remote-User", "x-remote-user", "X_Remote_User", "X_REMOTE_USER", "X-Remote_User", "X_Remote-User"])
+def test_radicale_takes_no_user_from_the_client(calendars, mint, name):
+    mallory = "Authorization: Bearer " + mint(sub="mallory")
+    for more in ((), ("Connection: X-Remote-User",), ("Connection: close, x_remote_user",), (f"{name}: carol",)):
+        assert make_calendar(calendars, "carol", mallory, f"{name}: carol", *more) == 403
+        assert calendars.get("/cal/carol/", f"{name}: carol", *more).status == 401
+        # Radicale's own answer to somebody unknown
+        assert calendars.get("/open/carol/", f"{name}: carol", *more).status in (401, 403)
+        assert calendars.get("/open/carol/days/", f"{name}: carol", *more, method="MKCALENDAR").status in (401, 403)
+
+
+def test_radicale_is_closed_to_a_revoked_token(calendars, mint):
+    token = mint(sub="dora")
+    assert make_calendar(calendars, "dora", "Authorization: Bearer " + token) == 201
+    assert calendars.revoke(token).status == 200
+    assert calendars.bearer("/cal/dora/days/", token).status == 401
