@@ -408,7 +408,7 @@ static void say_unwatched(request_rec *r, int err, bool has_socket)
         return;
     }
     if (has_socket) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r, "TR061: a response was not begun, because it could not be cut: no thread");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r, "TR063: a response was not begun, because it could not be cut: no thread");
         return;
     }
     ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r,
