@@ -116,10 +116,11 @@ static const trh_request_t *inherited(const request_rec *r, bool is_bearer)
 /* Whose claims count here; NULL: nobody's. */
 static const tr_identity_t *find_identity(request_rec *r)
 {
-    const trh_request_t *request = trh_request(r);
+    const trh_request_t *request = trh_record(r);
     bool is_bearer;
     view_t *view;
 
+    /* authn has decided */
     if (request != NULL || apr_table_get(r->notes, "tokrevoke-reason") != NULL) {
         return request != NULL ? request->identity : NULL;
     }

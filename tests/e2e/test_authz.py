@@ -68,6 +68,15 @@ LOCATIONS = (
                 "</RequireNone>", "Require user bob", "</RequireAll>")
     + protected("lost", "Require expr \"token_claim('role') == 'admin'\"", "ErrorDocument 401 /elsewhere/ok.txt",
                 "ErrorDocument 403 /p/expr-open/ok.txt")
+    + protected("optional-role", "TokRevokeOptional On", "Require token-claim role admin")
+    + protected("optional-scope", "TokRevokeOptional On", "Require token-scope read")
+    + protected("optional-expr", "TokRevokeOptional On", "Require expr \"token_claim('role') == 'admin'\"")
+    + protected("optional-not", "TokRevokeOptional On", "<RequireAll>", "Require valid-user", "Require not token-claim role banned",
+                "</RequireAll>")
+    + protected("optional-open", "TokRevokeOptional On", "TokRevokeTokenFrom cookie=session", "TokRevokeStripToken On",
+                "Require all granted", 'Header set X-Claim "expr=[%{token_claim:sub}]"')
+    + protected("login", "TokRevokeTokenFrom cookie=session", 'TokRevokeLoginURL "/login?next={url}"',
+                "Require expr \"token_claim('role') == 'admin'\"")
     + protected("rewritten", "Require valid-user", "RewriteEngine On", "RewriteCond expr \"token_claim('role') != 'admin'\"",
                 'RewriteRule "." "-" [F]')
     + '<Location "/elsewhere/">\n'
@@ -267,6 +276,39 @@ def test_groups_want_a_token_first(site, mint, where):
 def test_who_may_enter_without_a_token_need_not_bring_one(site, mint):
     assert site.get("/p/or-here/ok.txt").status == 200
     assert site.bearer("/p/or-here/ok.txt", mint()).status == 200
+
+
+@pytest.mark.parametrize("where, claims", [("optional-role", {"role": "admin"}), ("optional-scope", {"scope": "read"}),
+                                           ("optional-expr", {"role": "admin"})])
+def test_the_anonymous_of_an_optional_location_have_no_claims(site, mint, where, claims):
+    path = f"/p/{where}/ok.txt"
+    r = site.get(path)
+    assert said(r) == ANONYMOUS and challenge(r) == {"realm": where}
+    assert said(site.bearer(path, mint(exp=1000, **claims))) == (401, "expired")
+    r = site.bearer(path, mint())
+    assert said(r) == LACKS and challenge(r).get("scope") == claims.get("scope")
+    passes(site, mint(**claims), path)
+
+
+def test_an_optional_location_may_turn_away_by_a_claim(site, mint):
+    assert said(site.get("/p/optional-not/ok.txt")) == GOOD
+    passes(site, mint(), "/p/optional-not/ok.txt")
+    assert asks(site, mint, "optional-not", role="banned") == LACKS
+
+
+def test_an_optional_location_shows_claims_of_good_tokens(site, mint):
+    assert site.get("/p/optional-open/ok.txt")["X-Claim"] == "[]"
+    assert site.get("/p/optional-open/ok.txt", "Cookie: session=" + mint())["X-Claim"] == "[alice]"
+    assert site.get("/p/optional-open/ok.txt", "Cookie: session=" + mint(exp=1000))["X-Claim"] == "[]"
+
+
+def test_an_expression_that_lets_nobody_in_sends_browsers_to_the_login_page(site, mint):
+    html = "Accept: text/html"
+    r = site.get("/p/login/ok.txt", html)
+    assert (r.status, r["Location"]) == (302, "/login?next=%2Fp%2Flogin%2Fok.txt")
+    assert site.get("/p/login/ok.txt", html, "Cookie: session=" + mint()).status == 403
+    assert site.get("/p/login/ok.txt", html, "Cookie: session=" + mint(role="admin")).status == 200
+    assert site.get("/p/login/ok.txt").status == 401
 
 
 def test_who_signed_in_otherwise_has_no_claims(site, mint):
