@@ -325,7 +325,7 @@ test: deps
 
 # What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
 # every MPM.
-ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py apps.py cookbook.py snippets.py \
+ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 

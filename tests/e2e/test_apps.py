@@ -61,7 +61,11 @@ def with_module(server, keys):
     return []
 
 
-@pytest.fixture(scope="module", params=[with_fpm, with_cgi, with_module], ids=["fpm", "cgi", "module"])
+PREFORK = pytest.mark.h1("mod_http2 does not work with mpm_prefork")
+
+
+@pytest.fixture(scope="module", params=[with_fpm, with_cgi, pytest.param(with_module, marks=PREFORK)],
+                ids=["fpm", "cgi", "module"])
 def php(request, keys):
     server, programs = Httpd(children=2), []
     try:
@@ -150,6 +154,10 @@ def gitweb(new_server, keys):
         at = server.root / "git" / name
         subprocess.run(["git", "init", "-q", "--bare", at], check=True)
         (at / "description").write_text(f"the project {name}\n")
+        git = ["git", "--git-dir", at, "-c", "user.name=x", "-c", "user.email=x@test.test"]
+        tree = subprocess.run([*git, "hash-object", "-t", "tree", "-w", "/dev/null"], check=True, capture_output=True, text=True).stdout.strip()
+        commit = subprocess.run([*git, "commit-tree", "-m", "begin", tree], check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run([*git, "update-ref", "HEAD", commit], check=True)
     apps.give(server.root / "git")
     write_keys(server, keys)
     where = 'ScriptAlias "%s" "{root}/cgi/gitweb.cgi"\n'
@@ -231,6 +239,7 @@ def test_radicale_gives_each_user_his_own(calendars, mint):
         assert calendars.get(f"/cal/{other}/", who).status == 403
 
 
+@pytest.mark.h1("Connection")
 @pytest.mark.parametrize("name", ["X-Remote-User", "x-remote-user", "X_Remote_User", "X_REMOTE_USER", "X-Remote_User", "X_Remote-User"])
 def test_radicale_takes_no_user_from_the_client(calendars, mint, name):
     mallory = "Authorization: Bearer " + mint(sub="mallory")

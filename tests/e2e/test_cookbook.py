@@ -16,6 +16,7 @@ from httpd import Httpd
 from pages import Shell, by_heading, pieces, read
 from tokens import claims, fields, key_set
 
+pytestmark = pytest.mark.h1("the page shows HTTP/1.1")
 PAGE = read("docs/COOKBOOK.md")
 COMMON = "What they have in common"
 TEXT = by_heading(PAGE)

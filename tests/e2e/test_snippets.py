@@ -25,6 +25,7 @@ from tokens import certificate_pem, fields, key_set, public_pem, secret_bytes
 sys.path.append(str(REPO / "tests" / "crash"))
 import pgserver  # noqa: E402
 
+pytestmark = pytest.mark.h1("the pages speak of plain servers")
 ISSUER = "https://idp.example.com/"
 SITE = "https://www.example.com"
 STATE = "/var/lib/tokrevoke"
