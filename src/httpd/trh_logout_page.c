@@ -53,6 +53,8 @@ int trh_send_logout_page(request_rec *r, const char *action, tr_str_t redirect, 
 {
     const char *template = trh_dir(r)->logout_page;
 
+    /* With no-referrer a browser sends "Origin: null" with the button's request, and without TLS nothing else to know it by. */
+    apr_table_setn(r->err_headers_out, "Referrer-Policy", "same-origin");
     return send_page(r, tr_logout_page(template != NULL ? template : asking, action, redirect, state, r->pool));
 }
 

@@ -122,8 +122,8 @@ def is_cleared(r, *names):
     assert cookies(r) == {name: {"": "", "path": "/", "httponly": "", **GONE} for name in names}, r.headers
 
 
-def is_private(r):
-    assert "no-store" in r["Cache-Control"] and r["X-Content-Type-Options"] == "nosniff" and r["Referrer-Policy"] == "no-referrer"
+def is_private(r, referrer="no-referrer"):
+    assert "no-store" in r["Cache-Control"] and r["X-Content-Type-Options"] == "nosniff" and r["Referrer-Policy"] == referrer
 
 
 def is_done(r):
