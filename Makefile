@@ -180,7 +180,7 @@ unit: $(UNIT_PROGS)
 race: $(RACE_PROGS)
 	@tools/run-programs race $^
 
-# What the tests use of other people's software: tokens by jose, a whole provider by oidc-provider.
+# What the tests use of other people's software: tokens by jose, a whole provider by oidc-provider, a browser by playwright-core.
 NODE_DIR := build/node
 node: $(NODE_DIR)/installed
 $(NODE_DIR)/installed: $(wildcard tests/e2e/node/package.json tests/e2e/node/package-lock.json)
@@ -241,6 +241,7 @@ asan-unit:
 asan-e2e:
 	@$(ASAN) -j$(JOBS) all
 	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,browser.py cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -327,6 +328,8 @@ test: deps
 # every MPM.
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
+ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py \
+               introspect.py clients_file.py logout_page.py browser.py provider.py guard_ways.py store_clock.py store_stall.py)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
 STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"

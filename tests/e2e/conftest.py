@@ -26,9 +26,9 @@ def mint(keys):
 
 @pytest.fixture(scope="session")
 def node_folder():
-    """The folder where npm has put jose and oidc-provider; filled from the lock file when make has not done so yet."""
+    """The folder where npm has put what package.json names; filled from the lock file when make has not done so yet."""
     here, there = REPO / "tests" / "e2e" / "node", Path(os.environ.get("TR_NODE", REPO / "build" / "node"))
-    if not all((there / "node_modules" / name).is_dir() for name in ("jose", "oidc-provider")):
+    if not all((there / "node_modules" / name).is_dir() for name in ("jose", "oidc-provider", "playwright-core")):
         there.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(here / name, there)
