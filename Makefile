@@ -242,6 +242,7 @@ asan-e2e:
 	@$(ASAN) -j$(JOBS) all
 	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,browser.py cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(BROWSER) $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -328,8 +329,10 @@ test: deps
 # every MPM.
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
+BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py \
-               introspect.py clients_file.py logout_page.py browser.py provider.py guard_ways.py store_clock.py store_stall.py)
+               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py) \
+             $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
 STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
