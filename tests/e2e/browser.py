@@ -72,6 +72,10 @@ class Chromium:
     def person(self):
         return Person(self, f"person {next(serial)}")
 
+    def forget(self):
+        """Close all tabs, and with them their connections."""
+        self.say(do="forget")
+
     def stop(self):
         if self.process.poll() is None:
             self.process.stdin.close()

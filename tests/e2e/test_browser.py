@@ -16,18 +16,30 @@ def site(new_server, keys):
 
 
 @pytest.fixture(scope="module")
-def browser(site, node_folder):
-    browser = Chromium(node_folder, site.ports, site.certificate)
-    yield browser
-    browser.stop()
+def chromium(site, node_folder):
+    chromium = Chromium(node_folder, site.ports, site.certificate)
+    yield chromium
+    chromium.stop()
+
+
+@pytest.fixture
+def browser(chromium):
+    yield chromium
+    chromium.forget()
 
 
 @pytest.fixture(scope="module")
-def keeping_browser(site, node_folder):
+def keeping_chromium(site, node_folder):
+    chromium = Chromium(node_folder, site.ports, site.certificate, history="kept")
+    yield chromium
+    chromium.stop()
+
+
+@pytest.fixture
+def keeping_browser(keeping_chromium):
     """One that keeps pages that were left in memory, as it does for people."""
-    browser = Chromium(node_folder, site.ports, site.certificate, history="kept")
-    yield browser
-    browser.stop()
+    yield keeping_chromium
+    keeping_chromium.forget()
 
 
 @pytest.fixture

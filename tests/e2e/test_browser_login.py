@@ -2,8 +2,7 @@
 
 import pytest
 
-from browser import Chromium
-from test_browser import REVOKED, alice  # noqa: F401: a fixture
+from test_browser import REVOKED, alice, browser, chromium  # noqa: F401: fixtures
 from websites import APP, COOKIES, EVIL, PLAIN, Website
 
 ASKED = "/wiki/a%20page?q=1&more=%26&q=%C3%A9"
@@ -42,13 +41,6 @@ def site(new_server, keys):
     website.server.write("htdocs/lures/post.html", f'<!DOCTYPE html><title>x</title><form method="post" action="{APP}/wiki/page">'
                                                    "<button>save</button></form>")
     return website
-
-
-@pytest.fixture(scope="module")
-def browser(site, node_folder):
-    browser = Chromium(node_folder, site.ports, site.certificate)
-    yield browser
-    browser.stop()
 
 
 @pytest.mark.parametrize("at", [APP, PLAIN])

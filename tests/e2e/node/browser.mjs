@@ -10,6 +10,7 @@
 //   {"do": "requests", "tab"}                        what the tab has asked for since the last call: [[method, url, status], ...], in the
 //                                                    order of the answers, favicon.ico left out; what came from memory is not among them.
 //                                                    What the browser keeps from the page has an error for its status
+//   {"do": "forget"}                                close all tabs; their people are gone
 //   {"do": "shot", "tab", "path"}                    a picture
 import { createInterface } from 'node:readline'
 
@@ -62,6 +63,12 @@ async function open (tab, who) {
   tabs.set(tab, { page, seen })
 }
 
+async function forget () {
+  await Promise.all([...people.values()].map((context) => context.close()))
+  people.clear()
+  tabs.clear()
+}
+
 async function press (page, selector, until) {
   const [event] = await Promise.all([page.waitForEvent(until), page.click(selector)])
   return until === 'pageerror' ? String(event) : null
@@ -95,6 +102,7 @@ async function obey (command) {
     case 'cookies': return (await person(command.person)).cookies()
     case 'set-cookies': return (await person(command.person)).addCookies(command.cookies)
     case 'requests': return seen.splice(0)
+    case 'forget': return forget()
     case 'shot': return void await page.screenshot({ path: command.path })
     default: throw new Error(`what is ${command.do}?`)
   }
