@@ -240,9 +240,8 @@ asan-unit:
 # What takes its time to race, and what is about other people's programs, is left to the ordinary build.
 asan-e2e:
 	@$(ASAN) -j$(JOBS) all
-	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
-	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(addprefix tests/e2e/test_,browser.py cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
-	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(BROWSER) $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(BROWSER) $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py \
+	  apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -327,10 +326,8 @@ test: deps
 
 # What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
 # every MPM.
-ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
-               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py)
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
-ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py \
+ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py) \
              $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
