@@ -27,6 +27,7 @@ else
 run = @echo "  $(1) $@"; 
 endif
 
+comma := ,
 apxs_q = $(shell $(APXS) -q $(1) 2>/dev/null)
 
 HTTPD_INC  := $(call apxs_q,INCLUDEDIR)
@@ -199,6 +200,7 @@ $(APPS_DIR)/unpacked: tools/apps
 	@touch $@
 
 MPM    ?= event
+H2     ?=
 TR_SAN ?=
 TESTS  ?= tests/e2e
 PYTEST_FLAGS ?= -q
@@ -208,6 +210,9 @@ e2e: $(MODULE) node apps
 	@echo "== e2e: mpm_$(MPM), $(MODULE)"
 	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
 	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
+e2e: $(MODULE) node
+	@echo "== e2e: mpm_$(MPM)$(if $(H2),$(comma) HTTP/2 over TLS), $(MODULE)"
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_H2=$(H2) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
 
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
@@ -402,7 +407,7 @@ help:
 #H make deps                install what building and testing need (apt)
 #H make unit                unit tests
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
-#H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, TESTS=, PYTEST_FLAGS=)
+#H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, H2=1 for HTTP/2 over TLS, TESTS=, PYTEST_FLAGS=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
 #H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus

@@ -41,9 +41,9 @@ class Response:
 class Conn:
     """A keep-alive connection."""
 
-    def __init__(self, host, port, timeout=20):
+    def __init__(self, host, port, timeout=20, source=None):
         self.host = f"{host}:{port}"
-        self.sock = socket.create_connection((host, port), timeout)
+        self.sock = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
@@ -65,8 +65,11 @@ class Conn:
             body = body.encode()
         if body is not None:
             head.append(f"Content-Length: {len(body)}")
-        data = ("\r\n".join(head) + "\r\n\r\n").encode("utf-8", "surrogateescape")
-        self.sock.sendall(data + (body or b""))
+        self.send_raw(("\r\n".join(head) + "\r\n\r\n").encode("utf-8", "surrogateescape") + (body or b""))
+
+    def break_off(self):
+        """Send no more of the body that has begun."""
+        self.sock.shutdown(socket.SHUT_WR)
 
     def request(self, method, path, *headers, body=None, host=None):
         self.send(method, path, *headers, body=body, host=host)

@@ -14,6 +14,16 @@ from issuers import configure
 from tokens import KEY_OF, ALGS, Keys, Mint, claims, fields
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "h1(why): of HTTP/1.1 alone, and so left out of the run over HTTP/2")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if servers.H2 and (mark := item.get_closest_marker("h1")):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
 @pytest.fixture(scope="session")
 def keys():
     return Keys()

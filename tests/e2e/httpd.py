@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import tls
 from client import Conn
 
 REPO = Path(__file__).resolve().parents[2]
@@ -21,6 +22,12 @@ MODULE = Path(os.environ.get("TR_MODULE", REPO / "build" / "mod_tokrevoke.so")).
 MPM = os.environ.get("TR_MPM", "event")
 SAN = os.environ.get("TR_SAN", "")
 LONG = bool(SAN or os.environ.get("TR_LONG"))
+H2 = bool(os.environ.get("TR_H2"))  # every request over HTTP/2 and TLS
+SCHEME = "https" if H2 else "http"
+if H2:
+    assert MPM != "prefork", "mod_http2 does not work with mpm_prefork"
+    from h2conn import Conn  # noqa: F811
+    tls.trust_everywhere()
 
 # Everything the tests configure; the module under test is added last.
 MODULES = ("authn_core", "authn_file", "auth_basic", "authz_core", "authz_host", "authz_user", "alias", "dir", "env", "mime",
@@ -122,7 +129,7 @@ class Httpd:
         self.process = None
         self.seen = 0
         self.expected = []
-        self.always = []
+        self.always = [re.compile(tls.HARMLESS)] if H2 else []
         self.database = "sqlite3:{root}/state/tokrevoke.db"  # where the test's own text says nothing; None: no directive
         self.extra_modules = ()
         self.environment = {}  # beside what every server gets
@@ -157,7 +164,8 @@ class Httpd:
     def common(self):
         cgi = "cgi" if MPM == "prefork" else "cgid"
         text = load_line(f"mpm_{MPM}")
-        for name in MODULES + ((cgi,) if self.runs_scripts else ()) + tuple(self.extra_modules):
+        wanted = MODULES + ((cgi,) if self.runs_scripts else ()) + tuple(self.extra_modules) + (tls.MODULES if H2 else ())
+        for name in dict.fromkeys(wanted):
             text += load_line(name)
         if self.with_module:
             text += f'LoadModule tokrevoke_module "{Installed.module()}"\n'
@@ -189,6 +197,7 @@ UseCanonicalName Off
 Header always set X-Reason "%{{TOKREVOKE_REASON}}e" "expr=-n reqenv('TOKREVOKE_REASON')"
 Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
 """
+        text += tls.configuration(root) if H2 else ""
         if self.runs_scripts and cgi == "cgid":
             text += f'ScriptSock "{root}/run/cgid.sock"\n'
         if os.geteuid() == 0:
@@ -452,8 +461,12 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
 
     # ---- requests ----
 
-    def connect(self):
-        return Conn("127.0.0.1", self.port)
+    @property
+    def url(self):
+        return f"{SCHEME}://127.0.0.1:{self.port}"
+
+    def connect(self, source=None):
+        return Conn("127.0.0.1", self.port, source=source)
 
     def get(self, path, *headers, method="GET", body=None, host=None):
         with self.connect() as c:

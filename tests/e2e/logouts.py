@@ -3,7 +3,7 @@
 import html.parser
 import urllib.parse
 
-from httpd import ALIAS, protected
+from httpd import ALIAS, H2, protected
 from issuers import issuer, jwks, write_keys
 from storing import BASIC, write_users
 
@@ -18,6 +18,7 @@ ANY = "TokRevokeTokenFrom header header=X-Token cookie=session cookie=old query=
 TARGETS = f'TokRevokeLogoutRedirect "/bye.html" {DONE} "{CALLBACK}"'
 BEARER = ("AuthType Bearer", 'AuthName "logout"', "Require valid-user")
 GONE = {"max-age": "0", "expires": "Thu, 01 Jan 1970 00:00:00 GMT"}
+SECURE = {"secure": ""} if H2 else {}  # what was asked over TLS
 TEMPLATE = """<!DOCTYPE html><html lang="fr"><head><title>Fin</title></head><body><main><h1>À bientôt</h1>
 <form method="post" action="{action}"><style>p { color: red }</style>{fields}<button>Sortir</button></form></main></body></html>
 """
@@ -95,10 +96,10 @@ class Page(html.parser.HTMLParser):
     def submit(self, server, path, *headers):
         """What the button does: post the fields to the form's action, seen from path."""
         assert self.form["method"].lower() == "post" and self.form.get("enctype") is None
-        target = urllib.parse.urlsplit(urllib.parse.urljoin(f"http://127.0.0.1:{server.port}{path}", self.form["action"]))
+        target = urllib.parse.urlsplit(urllib.parse.urljoin(server.url + path, self.form["action"]))
         assert target.netloc == f"127.0.0.1:{server.port}", self.form
         where = target.path + ("?" + target.query if target.query else "")
-        return server.get(where, FORM, HTML, f"Origin: http://127.0.0.1:{server.port}", *headers, method="POST",
+        return server.get(where, FORM, HTML, "Origin: " + server.url, *headers, method="POST",
                           body=urllib.parse.urlencode(self.fields))
 
 
@@ -119,7 +120,7 @@ def cookies(r):
 
 def is_cleared(r, *names):
     """Each is gone as a cookie for the whole host."""
-    assert cookies(r) == {name: {"": "", "path": "/", "httponly": "", **GONE} for name in names}, r.headers
+    assert cookies(r) == {name: {"": "", "path": "/", "httponly": "", **SECURE, **GONE} for name in names}, r.headers
 
 
 def is_private(r, referrer="no-referrer"):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from database import Database, digest
+from httpd import SCHEME
 from issuers import issuer, jwks, write_keys
 from storing import (BASIC, FORM, JSON, SLOW, EveryChild, are_accepted, are_revoked, basic, claims_of, clock, revoke_all, text,
                      until, verdicts, without_jti, write_users)
@@ -307,7 +308,7 @@ def test_reading_is_httpds_own_business(site):
     assert site.get("/open/revocations").status == site.get("/open/status").status == 200
 
 
-OWN = "Origin: http://{host}"
+OWN = f"Origin: {SCHEME}://{{host}}"
 CROSS = {"another site": ("Sec-Fetch-Site: cross-site",), "an unknown word": ("Sec-Fetch-Site: elsewhere",),
          "another origin": ("Origin: https://evil.test",), "no origin at all": ("Origin: null",),
          "another port": ("Origin: http://127.0.0.1:1",),

@@ -64,12 +64,12 @@ def test_the_scheme_is_known_in_any_case(site, mint, scheme):
 
 def test_requests_and_curl_authenticate_as_they_do_it(site, mint):
     token = mint()
-    r = requests.post(f"http://127.0.0.1:{site.port}/revoke", data={"token": token}, auth=("app", SECRET), timeout=20)
+    r = requests.post(site.url + "/revoke", data={"token": token}, auth=("app", SECRET), timeout=20)
     assert (r.status_code, r.text) == (200, "{}")
     refused(site, token, "revoked")
     token = mint()
     done = subprocess.run(["curl", "-sS", "-m", "20", "-u", ":".join(RAW), "-d", "token=" + token,
-                           f"http://127.0.0.1:{site.port}/revoke"], capture_output=True, text=True, timeout=30, check=True)
+                           site.url + "/revoke"], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "{}"
     refused(site, token, "revoked")
 

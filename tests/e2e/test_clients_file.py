@@ -1,7 +1,6 @@
 """TokRevokeClients: the file while httpd runs, guessing, time, many at once, and errors of the configuration."""
 
 import concurrent.futures
-import socket
 import statistics
 import time
 
@@ -68,9 +67,7 @@ def test_a_broken_file_lets_nobody_in_and_heals_without_a_restart(site, mint):
 
 def elsewhere(server, *headers, body):
     """The answer to a request from another address of this machine."""
-    with server.connect() as c:
-        c.sock.close()
-        c.sock = socket.create_connection(("127.0.0.1", server.port), 20, source_address=("127.0.0.2", 0))
+    with server.connect(source="127.0.0.2") as c:
         return c.request("POST", "/revoke", FORM, *headers, body=body)
 
 

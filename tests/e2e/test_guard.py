@@ -11,7 +11,7 @@ import pytest
 from backend import Backend, reply
 from database import Database
 from guarding import GUARD, Site, is_refusal, location, own_site
-from httpd import endpoint
+from httpd import H2, endpoint
 from storing import BASIC, FORM, JSON, EveryChild, until, write_users
 
 KIB64 = 65536
@@ -196,9 +196,10 @@ def test_a_connection_that_is_kept_alive_is_guarded_at_every_request(site):
         for i in range(3, 6):
             assert c.receive().json() == {"target": f"/as/{i}"}
         is_refusal(c.receive())
-    assert [k.target for k in site.backend.take()] == [f"/as/{i}" for i in range(6)]
+    assert sorted(k.target for k in site.backend.take()) == [f"/as/{i}" for i in range(6)]
 
 
+@pytest.mark.h1("HTTP/1.0")
 def test_http_1_0_is_guarded_too(site):
     site.backend.answer = lambda request: reply({"ok": True})
     site.revoke_opaque("dead")
@@ -240,7 +241,7 @@ def test_one_byte_more_than_64_kib_is_refused(site, how, kind):
             c.send("POST", "/guarded/token", *filter(None, (kind,)), CHUNKED)
             c.send_raw(chunks(body, 1000, 2000))
         is_refusal(c.receive(), 413, "invalid_request")
-        assert c.ended()
+        assert H2 or c.ended()
     assert site.backend.take() == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import httpd as servers
 from database import Database
-from logouts import (APP, CALLBACK, DONE, FORM, GONE, HTML, JSON, WANTS_JSON, changes_nothing, cookies, goes_to, is_cleared, is_done,
+from logouts import (APP, CALLBACK, DONE, FORM, GONE, HTML, JSON, SECURE, WANTS_JSON, changes_nothing, cookies, goes_to, is_cleared, is_done,
                      is_private, logout, post, text, write_files)
 from storing import PAGE, EveryChild, are_accepted, are_revoked, basic, claims_of, until, without_jti
 from test_cascade import digest_of
@@ -193,7 +193,7 @@ def test_cookies_are_cleared_as_they_were_set(site):
     """CK-01"""
     r = is_done(post(site, "/cookies", WANTS_JSON))
     assert cookies(r) == {
-        "s": {"": "", "path": "/app", "domain": "example.com", "samesite": "Strict", "httponly": "", **GONE},
+        "s": {"": "", "path": "/app", "domain": "example.com", "samesite": "Strict", "httponly": "", **SECURE, **GONE},
         "__Host-a": {"": "", "path": "/", "httponly": "", "secure": "", **GONE},
         "__Secure-b": {"": "", "path": "/x", "httponly": "", "secure": "", **GONE},
         "c": {"": "", "path": "/", "samesite": "None", "httponly": "", "secure": "", **GONE},
@@ -317,14 +317,14 @@ def test_options_tells_the_methods(site):
 
 # ---- other sites ----
 
-FOREIGN = {"marked": ("Sec-Fetch-Site: cross-site",), "marked, own origin": ("Sec-Fetch-Site: cross-site", "Origin: http://{here}"),
+FOREIGN = {"marked": ("Sec-Fetch-Site: cross-site",), "marked, own origin": ("Sec-Fetch-Site: cross-site", f"Origin: {servers.SCHEME}://{{here}}"),
            "an unknown word": ("Sec-Fetch-Site: same-party",), "two words": ("Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"),
            "an empty word": ("Sec-Fetch-Site:",), "an origin": ("Origin: https://evil.test",), "null": ("Origin: null",),
-           "another port": ("Origin: http://127.0.0.1:1",), "its name in another": ("Origin: http://{here}.evil.test",),
-           "a path": ("Origin: http://{here}/",), "two origins": ("Origin: http://{here}", "Origin: https://evil.test"),
+           "another port": ("Origin: http://127.0.0.1:1",), "its name in another": (f"Origin: {servers.SCHEME}://{{here}}.evil.test",),
+           "a path": (f"Origin: {servers.SCHEME}://{{here}}/",), "two origins": (f"Origin: {servers.SCHEME}://{{here}}", "Origin: https://evil.test"),
            "a star": ("Origin: *",), "an empty origin": ("Origin:",)}
 AT_HOME = {"marked": ("Sec-Fetch-Site: same-origin",), "a sibling": ("Sec-Fetch-Site: same-site", "Origin: https://www.evil.test"),
-           "the address bar": ("Sec-Fetch-Site: none",), "own origin": ("Origin: http://{here}",), "behind TLS": ("Origin: https://{here}",),
+           "the address bar": ("Sec-Fetch-Site: none",), "own origin": (f"Origin: {servers.SCHEME}://{{here}}",), "behind TLS": ("Origin: https://{here}",),
            "nothing": ()}
 
 

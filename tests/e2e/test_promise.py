@@ -149,6 +149,7 @@ def test_no_good_token_is_refused_while_others_are_revoked(site, mint):
     assert not wrong
 
 
+@pytest.mark.h1("streams that are sent together are handled side by side")
 def test_the_revoking_answer_on_one_connection_precedes_every_later_request(site, mint):
     """Pipelined on one connection: the request behind the revocation is already refused."""
     with site.connect() as c:

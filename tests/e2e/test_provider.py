@@ -68,7 +68,7 @@ class Site:
         self.provider.add_client("lax", keeps_rotated=True)
 
     def url(self, path):
-        return f"http://127.0.0.1:{self.server.port}{path}"
+        return self.server.url + path
 
     def browser(self, user="alice"):
         return Browser(self.provider, user)
