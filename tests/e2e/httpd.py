@@ -46,6 +46,16 @@ def apxs(name):
     return subprocess.run(["apxs", "-q", name], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def files_of(pid):
+    """What a process has open."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{entry}"))
+    return found
+
+
 class Installed:
     """Where this machine keeps httpd; asked once."""
 
@@ -458,6 +468,16 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         for report in sorted((self.root / "san").iterdir()):
             bad.append(report.read_text(errors="replace")[:4000])
         return bad
+
+    def holders(self, connections):
+        """The child at the other end of each connection, by the kernel's books; None where no child has taken it yet."""
+        at = {}
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            _, here, there, *rest = line.split()
+            if here.endswith(f":{self.port:04X}"):
+                at[int(there.rpartition(":")[2], 16)] = f"socket:[{rest[6]}]"
+        who = {link: pid for pid in self.pids() for link in files_of(pid)}
+        return [who.get(at.get(c.sock.getsockname()[1])) for c in connections]
 
     # ---- requests ----
 

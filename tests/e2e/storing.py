@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import httpd as servers
-from httpd import ALIAS, endpoint, protected
+from httpd import ALIAS, endpoint, files_of, protected
 from issuers import issuer, jwks
 from tokens import unb64
 
@@ -155,12 +155,10 @@ def are_accepted(server, tokens):
     assert set(found) == {"accepted"}, found
 
 
-def home(server, c, count=[0]):  # noqa: B006
-    """The child that holds this connection, by the access log."""
-    count[0] += 1
-    mark = f"home-{count[0]}-end"
-    assert c.request("GET", "/index.html", "X-Mark: " + mark).status == 200
-    return int(server.access_line(mark).split()[0])
+def home(server, c):
+    """The child that holds this connection, and has answered on it."""
+    assert c.request("GET", "/index.html").status == 200
+    return server.holders([c])[0]
 
 
 class EveryChild:
@@ -230,17 +228,6 @@ class EveryChild:
 
     def __exit__(self, *exc):
         self.close()
-
-
-def files_of(pid):
-    """What a process has open."""
-    found = []
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.append(os.readlink(entry))
-        except OSError:
-            continue
-    return found
 
 
 def followers(server, database):

@@ -33,10 +33,10 @@ def request(token):
     return f"GET /p/app/ok.txt HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
 
 
-def served_by(site, connections, name):
-    """Which child holds each connection, by the access log."""
-    for i, c in enumerate(connections):
-        c.send("GET", "/index.html", f"X-Mark: {name}-{i}-end")
+def served_by(site, connections):
+    """Which child holds each connection."""
+    for c in connections:
+        c.send("GET", "/index.html")
     for c in connections:
         assert c.receive().status == 200
     for i in range(len(connections)):
@@ -47,6 +47,7 @@ def served_by(site, connections, name):
         if mark.startswith(name + "-"):
             pids[int(mark.split("-")[1])] = int(line.split()[0])
     return [pids[i] for i in range(len(connections))]
+    return site.holders(connections)
 
 
 def spread_connections(site):
@@ -54,8 +55,8 @@ def spread_connections(site):
     children = site.pids()
     want = CONNECTIONS if MPM == "prefork" else len(children)
     connections = [site.connect() for _ in range(CONNECTIONS)]
-    for attempt in range(400):
-        homes = served_by(site, connections, f"spread{attempt}")
+    for _ in range(400):
+        homes = served_by(site, connections)
         count = collections.Counter(homes)
         if len(count) >= want:
             return connections, count

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from httpd import H2
 from test_accept import passes
 from test_refuse import refused
 from test_revoke import EACH_WAY, FORM, JSON, PAGE, WAYS, ask, is_answer, is_bad_request, revoked_by
@@ -206,7 +207,8 @@ def test_many_members_of_json_are_held_to_the_same_limit(main, mint, path):
 def test_a_refused_body_leaves_the_connection_in_step(main, mint):
     token = mint()
     with main.connect() as c:
-        assert c.request("POST", "/revoke", "Content-Type: text/plain", body="x" * 5000)["Connection"] == "close"  # httpd's way with 400
+        r = c.request("POST", "/revoke", "Content-Type: text/plain", body="x" * 5000)
+        assert r.status == 400 and (H2 or r["Connection"] == "close")  # httpd's way with 400
     with main.connect() as c:
         assert c.request("POST", "/strict", FORM, body="token=garbage&x=" + "x" * 5000).status == 401
         assert c.request("GET", "/revoke", FORM, body="token=" + token).status == 405
