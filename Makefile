@@ -355,8 +355,8 @@ test-all:
 	@$(AGAIN) fuzz-replay
 	$(call STAMP,end to end: event)
 	@$(AGAIN) WERROR=1 e2e MPM=event
-	$(call STAMP,end to end: worker)
-	@$(AGAIN) WERROR=1 e2e MPM=worker TESTS="$(MPM_TESTS)"
+	$(call STAMP,end to end: worker with HTTP/2 over TLS)
+	@$(AGAIN) WERROR=1 e2e MPM=worker H2=1
 	$(call STAMP,end to end: prefork)
 	@$(AGAIN) WERROR=1 e2e MPM=prefork TESTS="$(MPM_TESTS)"
 	$(call STAMP,crashes and faults)
