@@ -207,12 +207,9 @@ PYTEST_FLAGS ?= -q
 # A test that hangs must not hang everything; the interrupt lets pytest stop its servers and say where it was.
 E2E_LIMIT ?= 15m
 e2e: $(MODULE) node apps
-	@echo "== e2e: mpm_$(MPM), $(MODULE)"
-	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
-	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
-e2e: $(MODULE) node
 	@echo "== e2e: mpm_$(MPM)$(if $(H2),$(comma) HTTP/2 over TLS), $(MODULE)"
-	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_H2=$(H2) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_H2=$(H2) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
+	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
 
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.

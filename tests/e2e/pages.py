@@ -6,6 +6,7 @@ import subprocess
 import textwrap
 from collections import namedtuple
 
+import tls
 from httpd import REPO
 
 PIECE = re.compile(r"^```(\w*)\n(.*?)^```$|^<!-- step: (.*?) -->$", re.M | re.S)
@@ -31,7 +32,7 @@ class Shell:
 
     def __init__(self, folder, **environment):
         self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | environment)
+                                        text=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | tls.TRUST | environment)
 
     def run(self, commands):
         """What the commands print, and their status."""

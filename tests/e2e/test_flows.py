@@ -9,8 +9,6 @@ import time
 import pytest
 
 from pages import Shell, by_heading, pieces, read
-import tls
-from httpd import REPO
 from provider import SECRET, Browser, Provider
 from tokens import unb64
 
@@ -25,30 +23,6 @@ FLOWS = [heading for heading in SECTIONS if heading != COMMON]
 
 def blocks(heading, kind):
     return [content for k, content in SECTIONS[heading] if k == kind]
-
-
-class Shell:
-    """One bash for a whole flow, in ServerRoot, as the page says."""
-
-    def __init__(self, folder, **environment):
-        self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"} | tls.TRUST | environment)
-
-    def run(self, commands):
-        """What the commands print, and their status."""
-        self.process.stdin.write(f"{commands}\necho '{END}' $?\n")
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            if line.startswith(END):
-                return "".join(lines), int(line.split()[-1])
-            lines.append(line)
-        raise AssertionError("bash ended after: " + "".join(lines))
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(20)
-        self.process.stdout.close()
 
 
 class Flow:
