@@ -6,15 +6,19 @@
 
 #include "tr_base.h"
 #include "tr_entry.h"
+#include "tr_generation.h"
 #include "tr_issuer.h"
 #include "tr_table.h"
 #include "tr_token.h"
+#include "tr_verified.h"
 
 /* What one (virtual) server checks tokens against. Plain data, read only. */
 typedef struct tr_gate_t {
     tr_issuers_t *issuers;
-    const tr_table_t *table;   /* NULL: revocation can't be known, and nobody passes */
-    bool (*is_informed)(void); /* does the table know of what others revoked? No: nobody passes. NULL: yes */
+    const tr_table_t *table;           /* NULL: revocation can't be known, and nobody passes */
+    bool (*is_informed)(void);         /* does the table know of what others revoked? No: nobody passes. NULL: yes */
+    const tr_generation_t *generation; /* of issuers; NULL: nothing is remembered */
+    const tr_verified_t *verified;     /* whose signature was good; NULL: not remembered */
 } tr_gate_t;
 
 /* The table has not heard from its store for too long. */

@@ -27,5 +27,6 @@
 #define TR_MAX_GRANT_TOKENS 16       /* readings of the refresh token in a request to it */
 #define TR_MAX_PAGE_LEN 65536        /* bytes of the file of TokRevokeLogoutPage */
 #define TR_MAX_CAPACITY 1000000000   /* TokRevokeCapacity */
+#define TR_MAX_VERIFIED 100000000    /* TokRevokeVerifiedCache */
 
 #endif
