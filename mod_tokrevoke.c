@@ -27,6 +27,8 @@ static const command_rec directives[] = {
     AP_INIT_TAKE1("TokRevokeClockSkew", trh_set_clock_skew, NULL, IN_SERVER, "tolerance for exp, nbf and iat"),
     AP_INIT_TAKE1("TokRevokeMaxLifetime", trh_set_max_lifetime, NULL, IN_SERVER, "longest exp - iat, or unlimited"),
     AP_INIT_TAKE1("TokRevokeCapacity", trh_set_capacity, NULL, IN_SERVER, "live revocations that the table holds"),
+    AP_INIT_TAKE1("TokRevokeVerifiedCache", trh_set_verified, NULL, IN_SERVER,
+                  "tokens whose good signature is remembered, or off"),
     AP_INIT_TAKE1("TokRevokeDatabase", trh_set_database, NULL, IN_SERVER,
                   "sqlite3:PATH, pgsql:CONNINFO, or none: revocations are kept in memory"),
     AP_INIT_TAKE1("TokRevokeMaxStaleness", trh_set_max_staleness, NULL, IN_SERVER,

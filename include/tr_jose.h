@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tr_base.h"
+#include "tr_digest.h"
 #include "tr_json.h"
 
 /* ---- algorithms -------------------------------------------------------------------------------------------- */
@@ -76,6 +77,12 @@ tr_alg_set_t tr_key_algs(const tr_key_t *key);
 
 /* The kid; empty for a key that has none. */
 tr_str_t tr_key_kid(const tr_key_t *key);
+
+/*
+ * SHA-256 over public key or secret, algorithms and kid: the same for keys that verify the same tokens, different where any of it
+ * differs. Of a secret, it must not leave the process. Returns APR_SUCCESS, or a failure of the library.
+ */
+TR_MUST_CHECK apr_status_t tr_key_digest(unsigned char out[TR_SHA256_LEN], const tr_key_t *key, apr_pool_t *pool);
 
 /* ---- signatures -------------------------------------------------------------------------------------------- */
 

@@ -6,15 +6,53 @@
 #include "tr_limits.h"
 #include "tr_reason.h"
 
+#define FAR_S INT64_C(4000000000000) /* seconds since 1970; nobody keeps books so far ahead */
+
+/* What is remembered of signatures, for one token. */
+typedef struct memory_t {
+    const tr_verified_t *verified; /* NULL: nothing */
+    tr_generation_seen_t seen;
+    tr_mark_t mark;
+} memory_t;
+
+/* Before the first look at keys or rules. */
+static void open_memory(memory_t *memory, const tr_gate_t *gate)
+{
+    memory->verified = gate->verified != NULL && tr_generation_take(&memory->seen, gate->generation) ? gate->verified : NULL;
+}
+
+/* Were these bytes signed by these keys, as somebody found before? */
+static bool recall(memory_t *memory, tr_str_t text)
+{
+    if (memory->verified == NULL) {
+        return false;
+    }
+    memory->mark = tr_verified_mark(memory->verified, tr_str((const char *)memory->seen.name, sizeof(memory->seen.name)), text);
+    return tr_verified_has(memory->verified, memory->mark);
+}
+
+/* Good signatures only: what is bad would only push those out. */
+static void remember(const memory_t *memory, const tr_gate_t *gate, const tr_token_t *token, apr_time_t now)
+{
+    double end_s = token->exp_s + (double)token->issuer->skew_s;
+
+    if (memory->verified != NULL && tr_generation_still(gate->generation, &memory->seen)) {
+        tr_verified_put(memory->verified, memory->mark, end_s < (double)FAR_S ? (int64_t)end_s : FAR_S, apr_time_sec(now));
+    }
+}
+
 /*
  * Format, algorithm, issuer, key, signature, times of the right type, not expired: what a trusted issuer wrote, and
- * alive.
+ * alive. Only the signature is remembered, and stands for the key; all else is asked again.
  */
 static apr_status_t authenticate(tr_token_t *token, const tr_gate_t *gate, tr_str_t text, apr_time_t now, apr_pool_t *pool)
 {
+    memory_t memory;
+    bool is_known = false;
     apr_status_t rv;
 
     memset(token, 0, sizeof(*token));
+    open_memory(&memory, gate);
     rv = tr_jws_parse(&token->jws, text, pool);
     if (rv == APR_SUCCESS) {
         rv = tr_token_find_issuer(token, gate->issuers);
@@ -23,13 +61,17 @@ static apr_status_t authenticate(tr_token_t *token, const tr_gate_t *gate, tr_st
         rv = tr_token_check_algorithm(token);
     }
     if (rv == APR_SUCCESS) {
-        rv = tr_keyring_verify(token->issuer->keyring, &token->jws);
+        is_known = recall(&memory, text);
+        rv = is_known ? APR_SUCCESS : tr_keyring_verify(token->issuer->keyring, &token->jws);
     }
     if (rv == APR_SUCCESS) {
         rv = tr_token_read_times(token);
     }
     if (rv == APR_SUCCESS) {
         rv = tr_token_check_expiry(token, now);
+    }
+    if (rv == APR_SUCCESS && !is_known) {
+        remember(&memory, gate, token, now);
     }
     return rv;
 }

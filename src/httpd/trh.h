@@ -57,6 +57,7 @@ typedef struct trh_server_t {
     tr_issuer_t *open;                   /* the section that is being read */
     const ap_directive_t *use_directive; /* the TokRevokeTokenUse that was read last */
     uint32_t capacity;                   /* 0: not given */
+    int64_t verified;                    /* TokRevokeVerifiedCache; 0: off */
     int64_t retain_s;
     int64_t max_staleness_s;
     int64_t longest_opaque_s;   /* TokRevokeOpaque of all locations, 0: none */
@@ -132,6 +133,7 @@ const char *trh_set_token_use(cmd_parms *cmd, void *dir, const char *word);
 const char *trh_set_clock_skew(cmd_parms *cmd, void *dir, const char *duration);
 const char *trh_set_max_lifetime(cmd_parms *cmd, void *dir, const char *duration);
 const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number);
+const char *trh_set_verified(cmd_parms *cmd, void *dir, const char *number);
 const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database);
 const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_max_staleness(cmd_parms *cmd, void *dir, const char *duration);

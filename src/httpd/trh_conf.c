@@ -17,6 +17,7 @@ void *trh_server_create(apr_pool_t *pool, server_rec *s)
 
     (void)s;
     conf->issuers = apr_hash_make(pool);
+    conf->verified = TRH_UNSET;
     conf->retain_s = TRH_UNSET;
     conf->max_staleness_s = TRH_UNSET;
     return conf;
@@ -151,6 +152,28 @@ const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
         return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number, TR_MAX_CAPACITY);
     }
     trh_server_of(cmd)->capacity = (uint32_t)n;
+    return NULL;
+}
+
+const char *trh_set_verified(cmd_parms *cmd, void *dir, const char *number)
+{
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    char *end;
+    apr_int64_t n = apr_strtoi64(number, &end, 10);
+
+    (void)dir;
+    if (err != NULL) {
+        return err;
+    }
+    if (strcasecmp(number, "off") == 0) {
+        trh_server_of(cmd)->verified = 0;
+        return NULL;
+    }
+    if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_VERIFIED) {
+        return apr_psprintf(cmd->pool, "TokRevokeVerifiedCache: \"%s\" is neither off nor a whole number from 1 to %d", number,
+                            TR_MAX_VERIFIED);
+    }
+    trh_server_of(cmd)->verified = n;
     return NULL;
 }
 

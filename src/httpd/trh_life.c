@@ -23,6 +23,7 @@
 #define TICK_POLL apr_time_from_msec(1)
 #define MAX_TICK_POLLS 2000
 #define DEFAULT_CAPACITY 1000000
+#define DEFAULT_VERIFIED 65536
 #define DEFAULT_DATABASE "sqlite3:" TR_STATE_DIR "/tokrevoke.db"
 #define DEFAULT_STALENESS_S 60
 
@@ -181,14 +182,32 @@ static void collect_issuers(apr_pool_t *pconf, server_rec *main_server)
     }
 }
 
-static void open_gates(server_rec *s)
+static bool any_issuer(server_rec *s)
 {
     for (; s != NULL; s = s->next) {
+        if (apr_hash_count(trh_server(s)->issuers) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void open_gates(apr_pool_t *pconf, server_rec *main_server)
+{
+    int64_t tokens = trh_server(main_server)->verified;
+    tr_verified_t *verified = NULL;
+
+    if (any_issuer(main_server)) {
+        verified = trh_find_verified(tokens != TRH_UNSET ? tokens : DEFAULT_VERIFIED, pconf, main_server);
+    }
+    for (server_rec *s = main_server; s != NULL; s = s->next) {
         trh_server_t *server = ap_get_module_config(s->module_config, &tokrevoke_module);
 
         server->gate.issuers = server->issuers;
         server->gate.table = process.table;
         server->gate.is_informed = is_informed;
+        server->gate.generation = tr_generation_make(server->issuers, pconf);
+        server->gate.verified = verified;
     }
 }
 
@@ -327,16 +346,6 @@ static apr_status_t start_watchdog(const char *name, apr_interval_time_t interva
 
 /* ---- start ------------------------------------------------------------------------------------------------- */
 
-static bool any_issuer(server_rec *s)
-{
-    for (; s != NULL; s = s->next) {
-        if (apr_hash_count(trh_server(s)->issuers) > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static apr_status_t start(const trh_server_t *server, apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     apr_status_t rv = open_table(server, pconf, ptemp, s);
@@ -371,7 +380,7 @@ int trh_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     if ((any_issuer(s) || process.keep.refresh_s != 0) && start(server, pconf, ptemp, s) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    open_gates(s);
+    open_gates(pconf, s);
     return OK;
 }
 

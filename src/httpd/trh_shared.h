@@ -84,6 +84,12 @@ TR_MUST_CHECK apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *lock
                                            uint32_t capacity, apr_pool_t *ptemp, server_rec *s);
 
 /*
+ * The memory of this many verified tokens: the one that is there, or a new one. NULL where tokens is 0, or where there is none to
+ * be had, which is logged.
+ */
+tr_verified_t *trh_find_verified(int64_t tokens, apr_pool_t *pconf, server_rec *s);
+
+/*
  * is_known: it was in use until now, so its folder must be there. Processes of httpd's user that end soon, so that the parent,
  * which is often root, never touches the files. Errors are logged.
  */

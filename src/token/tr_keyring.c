@@ -9,9 +9,8 @@
 
 #include <apr_strings.h>
 
-#include "tr_digest.h"
 #include "tr_file.h"
-#include "tr_issuer.h"
+#include "tr_generation_private.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -23,6 +22,8 @@
 typedef struct ring_t {
     tr_keys_t keys;
     tr_alg_set_t algs;
+    unsigned char digest[TR_SHA256_LEN]; /* of all keys in their order, if has_digest */
+    bool has_digest;
     apr_pool_t *pool;
 } ring_t;
 
@@ -42,6 +43,7 @@ struct tr_keyring_t {
     _Atomic(ring_t *) current;
     _Atomic unsigned int epoch;
     _Atomic unsigned int readers[2];
+    apr_array_header_t *watchers; /* tr_generation_t *: what was found with these keys rests on */
     apr_pool_t *pool;
 };
 
@@ -147,13 +149,68 @@ static ring_t *collect(const tr_keyring_t *from)
     return ring;
 }
 
+/* The order counts: of many keys only the first TR_MAX_KEYS_TRIED that fit are tried. */
+static void take_digest(ring_t *ring)
+{
+    apr_pool_t *scratch;
+    unsigned char *digests;
+    apr_status_t rv = APR_SUCCESS;
+
+    apr_pool_create(&scratch, ring->pool);
+    digests = apr_palloc(scratch, ring->keys.count * TR_SHA256_LEN + 1);
+    for (apr_size_t i = 0; i < ring->keys.count && rv == APR_SUCCESS; i++) {
+        rv = tr_key_digest(digests + i * TR_SHA256_LEN, ring->keys.key[i], scratch);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = tr_sha256(ring->digest, tr_str((const char *)digests, ring->keys.count * TR_SHA256_LEN));
+    }
+    ring->has_digest = rv == APR_SUCCESS;
+    apr_pool_destroy(scratch);
+}
+
+void tr_keyring_watch(tr_keyring_t *ring, tr_generation_t *generation)
+{
+    ring_t *current = atomic_load(&ring->current);
+
+    if (!current->has_digest) {
+        take_digest(current);
+    }
+    APR_ARRAY_PUSH(ring->watchers, tr_generation_t *) = generation;
+}
+
+const unsigned char *tr_keyring_digest(const tr_keyring_t *ring)
+{
+    const ring_t *current = atomic_load(&ring->current);
+
+    return current->has_digest ? current->digest : NULL;
+}
+
+/* Put the keys of now in the place of others, which are returned. What is found meanwhile is found by no generation. */
+static ring_t *publish(tr_keyring_t *ring)
+{
+    ring_t *next = collect(ring);
+    ring_t *old;
+
+    if (ring->watchers->nelts > 0) {
+        take_digest(next);
+    }
+    for (int i = 0; i < ring->watchers->nelts; i++) {
+        tr_generation_end(APR_ARRAY_IDX(ring->watchers, i, tr_generation_t *));
+    }
+    old = atomic_exchange(&ring->current, next);
+    for (int i = 0; i < ring->watchers->nelts; i++) {
+        tr_generation_begin(APR_ARRAY_IDX(ring->watchers, i, tr_generation_t *));
+    }
+    return old;
+}
+
 /*
  * Readers see the keys of now when this returns. True: and nobody holds those of before. False: a reader stands still (a
  * process that is ending in a signal handler); what it may hold is not freed then.
  */
 static bool replace(tr_keyring_t *ring)
 {
-    ring_t *old = atomic_exchange(&ring->current, collect(ring));
+    ring_t *old = publish(ring);
     unsigned int epoch = atomic_fetch_add(&ring->epoch, 1);
 
     for (int polls = 0; atomic_load(&ring->readers[epoch & 1]) != 0; polls++) {
@@ -184,6 +241,7 @@ tr_keyring_t *tr_keyring_make(apr_pool_t *pool)
     ring->pool = pool;
     ring->fixed = apr_array_make(pool, 2, sizeof(const tr_key_t *));
     ring->files = apr_array_make(pool, 1, sizeof(key_file_t *));
+    ring->watchers = apr_array_make(pool, 1, sizeof(tr_generation_t *));
     atomic_init(&ring->current, collect(ring));
     apr_pool_cleanup_register(pool, ring, release, apr_pool_cleanup_null);
     return ring;
