@@ -12,10 +12,10 @@
 typedef struct tr_token_t {
     tr_jws_t jws;
     const tr_issuer_t *issuer;
-    tr_str_t iss; /* empty: none */
-    double exp_s; /* NumericDate, finite; valid after tr_token_read_times */
-    double iat_s; /* valid if has_iat */
-    bool has_iat;
+    tr_str_t iss;        /* empty: none */
+    double exp_s;        /* NumericDate, finite; valid after tr_token_read_times */
+    double iat_s, nbf_s; /* valid if has_iat, has_nbf */
+    bool has_iat, has_nbf;
     tr_str_t jti; /* this and the next four are valid after tr_token_read_identity; empty: none */
     tr_str_t sub, sid;
     tr_str_t client_id, azp; /* where only one is there, both are that */

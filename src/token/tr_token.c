@@ -65,6 +65,7 @@ apr_status_t tr_token_read_times(tr_token_t *token)
         return TR_MALFORMED;
     }
     token->has_iat = tr_json_number(&token->iat_s, claim(token, "iat"));
+    token->has_nbf = tr_json_number(&token->nbf_s, claim(token, "nbf"));
     return APR_SUCCESS;
 }
 
@@ -76,9 +77,8 @@ apr_status_t tr_token_check_expiry(const tr_token_t *token, apr_time_t now)
 apr_status_t tr_token_check_begin(const tr_token_t *token, apr_time_t now)
 {
     double latest = seconds(now) + (double)token->issuer->skew_s;
-    double nbf_s;
 
-    if (tr_json_number(&nbf_s, claim(token, "nbf")) && nbf_s > latest) {
+    if (token->has_nbf && token->nbf_s > latest) {
         return TR_NOT_YET_VALID;
     }
     return token->has_iat && token->iat_s > latest ? TR_NOT_YET_VALID : APR_SUCCESS;
