@@ -63,6 +63,19 @@ const tr_json_t *tr_json_at(const tr_json_t *array, apr_size_t i);
 typedef void (*tr_json_member_fn)(void *baton, const char *name, const tr_json_t *value);
 void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton);
 
+/*
+ * Take a document away from the pool it was parsed in: the caller owns it now, and must drop it. False: it stays the pool's, because
+ * this library's values cannot be read by several threads at once.
+ */
+TR_MUST_CHECK bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool);
+void tr_json_drop(const tr_json_t *document);
+
+/*
+ * Bytes of memory that value takes, rather too many than too few. *has_control: does a string or a member's name anywhere in it
+ * hold a control character (tr_str_has_control)?
+ */
+apr_size_t tr_json_weigh(bool *has_control, const tr_json_t *value);
+
 /* Compact JSON text of any value, in pool. */
 char *tr_json_text(const tr_json_t *value, apr_pool_t *pool);
 

@@ -334,6 +334,83 @@ void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton)
     }
 }
 
+/* ---- owners and weight ------------------------------------------------------------------------------------- */
+
+/* Earlier ones mark a value while they write it as text. */
+#define CAN_BE_READ_BY_ALL (JANSSON_VERSION_HEX >= 0x020c00)
+
+/* The library counts owners, too, but also looks at the count without care for other threads. */
+bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool)
+{
+    if (CAN_BE_READ_BY_ALL) {
+        apr_pool_cleanup_kill(pool, document, release);
+    }
+    return CAN_BE_READ_BY_ALL;
+}
+
+void tr_json_drop(const tr_json_t *document)
+{
+    json_decref((json_t *)document);
+}
+
+/* Of the library's structures, with what malloc adds: an empty object, a member, an empty array, an element, a string, a number. */
+enum { OBJECT = 320, MEMBER = 128, ARRAY = 160, ELEMENT = 16, STRING = 96, NUMBER = 48 };
+
+static apr_size_t weigh(bool *has_control, const json_t *value);
+
+static apr_size_t weigh_object(bool *has_control, json_t *object)
+{
+    apr_size_t weight = OBJECT;
+
+    for (void *i = json_object_iter(object); i != NULL; i = json_object_iter_next(object, i)) {
+        tr_str_t name = tr_str_z(json_object_iter_key(i));
+
+        *has_control = *has_control || tr_str_has_control(name);
+        weight += MEMBER + name.len + weigh(has_control, json_object_iter_value(i));
+    }
+    return weight;
+}
+
+static apr_size_t weigh_array(bool *has_control, const json_t *array)
+{
+    apr_size_t weight = ARRAY;
+
+    for (apr_size_t i = 0; i < json_array_size(array); i++) {
+        weight += ELEMENT + weigh(has_control, json_array_get(array, i));
+    }
+    return weight;
+}
+
+/* TR_MAX_JSON_DEPTH bounds the recursion. */
+static apr_size_t weigh(bool *has_control, const json_t *value)
+{
+    tr_str_t text;
+
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return weigh_object(has_control, (json_t *)value); /* the iterator's own state is not const */
+    case JSON_ARRAY:
+        return weigh_array(has_control, value);
+    case JSON_STRING:
+        text = tr_str(json_string_value(value), json_string_length(value));
+        *has_control = *has_control || tr_str_has_control(text);
+        return STRING + text.len;
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return NUMBER;
+    default:
+        return 0;
+    }
+}
+
+apr_size_t tr_json_weigh(bool *has_control, const tr_json_t *value)
+{
+    *has_control = false;
+    return weigh(has_control, in(value));
+}
+
+/* ---- text -------------------------------------------------------------------------------------------------- */
+
 static char *dump(const json_t *value, apr_pool_t *pool)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
