@@ -53,12 +53,18 @@ tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer
  */
 bool tr_table_has(const tr_table_t *table, tr_kind_t kind);
 
+/* The same for all kinds at once: bit k for kind k. */
+uint32_t tr_table_kinds(const tr_table_t *table);
+
 /*
  * Is there an entry with this mark? *issued_before (may be NULL) gets its cut-off in microseconds. Never consults the
  * clock: an entry revokes for as long as it is there. Lock-free, any thread. Returns false also when nothing was ever
  * inserted.
  */
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark);
+
+/* Begin to load what tr_table_lookup will read of this mark, so that several marks wait for memory together. Any thread. */
+void tr_table_prefetch(const tr_table_t *table, tr_mark_t mark);
 
 /*
  * A number that is another one after each insertion and each lengthening, and never UINT64_MAX. Whoever asks for it first, looks

@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "tr_limits.h"
+#include "tr_marks.h"
 #include "tr_reason.h"
 
 #define FAR_S INT64_C(4000000000000) /* seconds since 1970; nobody keeps books so far ahead */
@@ -106,136 +107,46 @@ static apr_status_t identify(tr_identity_t *out, const char *user_claim, apr_poo
     return rv == APR_SUCCESS ? tr_token_user(&out->user, &out->token, user_claim, pool) : rv;
 }
 
-/* Whole seconds: an issuer's clock seldom says more, and who cannot tell before from after is refused. */
-static bool is_issued_by(const tr_token_t *token, apr_time_t cut_off)
+/* That nothing was found counts only if the table knows what others revoked. */
+static apr_status_t ask(tr_kind_t *by, const tr_gate_t *gate, const tr_marks_t *marks, const tr_token_t *token, tr_kind_set_t kinds)
 {
-    return !token->has_iat || token->iat_s < (double)(apr_time_sec(cut_off) + 1);
-}
-
-static bool is_cut_off(const tr_gate_t *gate, const tr_token_t *token, tr_kind_t kind, tr_str_t value)
-{
-    apr_time_t cut_off;
-
-    if ((value.len == 0 && kind != TR_KIND_ISSUER) || !tr_table_has(gate->table, kind)) {
-        return false;
-    }
-    return tr_table_lookup(gate->table, &cut_off, tr_table_mark(gate->table, kind, token->iss, value)) &&
-           is_issued_by(token, cut_off);
-}
-
-static bool is_cut_off_by_kind(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token)
-{
-    const struct {
-        tr_kind_t kind;
-        tr_str_t value;
-    } looks[] = {{TR_KIND_SESSION, token->sid},
-                 {TR_KIND_SUBJECT, token->sub},
-                 {TR_KIND_CLIENT, token->client_id},
-                 {TR_KIND_CLIENT, tr_str_eq(token->azp, token->client_id) ? tr_str("", 0) : token->azp},
-                 {TR_KIND_ISSUER, {"", 0}}};
-
-    for (apr_size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
-        if (is_cut_off(gate, token, looks[i].kind, looks[i].value)) {
-            *by = looks[i].kind;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A family is revoked when one of its tokens was stolen, which is rare. */
-static apr_status_t check_family(bool *is_revoked, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool)
-{
-    tr_entry_t family;
-    int64_t number;
-    apr_status_t rv;
-
-    *is_revoked = false;
-    if (!tr_table_has(gate->table, TR_KIND_FAMILY)) {
-        return APR_SUCCESS;
-    }
-    rv = tr_gate_family(&number, gate, own, pool);
-    if (rv == APR_SUCCESS) {
-        tr_gate_family_entry(&family, number, TR_FOREVER, pool);
-        *is_revoked = tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, family.kind, family.issuer, family.value));
-    }
-    return rv;
-}
-
-/* By its own entry, or its family's. */
-static apr_status_t check_own(tr_kind_t *by, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool)
-{
-    bool is_revoked;
-    apr_status_t rv;
-
-    *by = own->kind;
-    if (tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own->kind, own->issuer, own->value))) {
+    tr_marks_prefetch(marks, gate->table, kinds);
+    if (tr_marks_find(by, marks, gate->table, token, kinds)) {
         return TR_REVOKED;
     }
-    rv = check_family(&is_revoked, gate, own, pool);
-    *by = TR_KIND_FAMILY;
-    return rv == APR_SUCCESS && is_revoked ? TR_REVOKED : rv;
-}
-
-/* It may have been revoked while nobody here knew its issuer, key or algorithm (tr_gate_opaque_text): keys change. */
-static apr_status_t check_unread(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool)
-{
-    tr_entry_t own;
-    apr_status_t rv = APR_SUCCESS;
-
-    if (!tr_table_has(gate->table, TR_KIND_OPAQUE)) {
-        return APR_SUCCESS;
-    }
-    rv = tr_gate_entry_opaque(&own, token->jws.signing_input, TR_FOREVER, pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    *by = own.kind;
-    return tr_table_lookup(gate->table, NULL, tr_table_mark(gate->table, own.kind, own.issuer, own.value)) ? TR_REVOKED
-                                                                                                           : APR_SUCCESS;
-}
-
-/* Nothing was found, which counts only if the table knows what others revoked. */
-static apr_status_t check_informed(const tr_gate_t *gate)
-{
     return gate->is_informed == NULL || gate->is_informed() ? APR_SUCCESS : TR_GATE_UNINFORMED;
 }
 
 apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const tr_token_t *token, apr_pool_t *pool)
 {
-    static const tr_keep_t no_matter = {0, 0};
-    tr_entry_t own;
+    tr_marks_t marks;
+    tr_kind_set_t kinds;
     apr_status_t rv;
 
     if (gate->table == NULL) {
         return APR_EGENERAL;
     }
-    rv = tr_gate_entry(&own, token, &no_matter, pool);
-    if (rv == APR_SUCCESS) {
-        rv = check_own(by, gate, &own, pool);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = check_unread(by, gate, token, pool);
-    }
-    if (rv == APR_SUCCESS && is_cut_off_by_kind(by, gate, token)) {
-        rv = TR_REVOKED;
-    }
-    return rv == APR_SUCCESS ? check_informed(gate) : rv;
+    kinds = tr_marks_in_force(gate->table);
+    rv = tr_marks_make(&marks, gate->table, token, kinds, pool);
+    return rv == APR_SUCCESS ? ask(by, gate, &marks, token, kinds) : rv;
 }
 
 apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *gate, tr_str_t text, apr_pool_t *pool)
 {
+    tr_marks_t marks;
+    tr_kind_set_t kinds;
     tr_entry_t own;
     apr_status_t rv;
 
     if (gate->table == NULL) {
         return APR_EGENERAL;
     }
+    kinds = tr_marks_in_force(gate->table);
     rv = tr_gate_entry_opaque(&own, text, TR_FOREVER, pool);
     if (rv == APR_SUCCESS) {
-        rv = check_own(by, gate, &own, pool);
+        rv = tr_marks_make_own(&marks, gate->table, &own, kinds, pool);
     }
-    return rv == APR_SUCCESS ? check_informed(gate) : rv;
+    return rv == APR_SUCCESS ? ask(by, gate, &marks, NULL, kinds) : rv;
 }
 
 apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,

@@ -6,8 +6,12 @@
 #include <apr_strings.h>
 
 #include "tr_digest.h"
+#include "tr_marks.h"
 
 #define HEX_LEN (2 * TR_SHA256_LEN)
+#define FAMILY_LEN 16
+
+static const char hex[] = "0123456789abcdef";
 
 static int64_t add(int64_t a_s, int64_t b_s)
 {
@@ -116,7 +120,6 @@ apr_status_t tr_gate_scope(tr_entry_t out[TR_SCOPE_ENTRIES], int *n, const tr_to
 /* One name for what an entry of any kind says of a token, of fixed length. */
 static apr_status_t name_of(char name[HEX_LEN + 1], const tr_entry_t *own, apr_pool_t *pool)
 {
-    static const char digit[] = "0123456789abcdef";
     const char *head = apr_psprintf(pool, "%s:%" APR_SIZE_T_FMT ":", tr_kind_name(own->kind), own->issuer.len);
     apr_size_t head_len = strlen(head);
     apr_size_t len = head_len + own->issuer.len + own->value.len;
@@ -133,7 +136,7 @@ static apr_status_t name_of(char name[HEX_LEN + 1], const tr_entry_t *own, apr_p
     }
     rv = tr_sha256(digest, tr_str(text, len));
     for (int i = 0; i < HEX_LEN && rv == APR_SUCCESS; i++) {
-        name[i] = digit[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15];
+        name[i] = hex[i % 2 == 0 ? digest[i / 2] >> 4 : digest[i / 2] & 15];
     }
     name[rv == APR_SUCCESS ? HEX_LEN : 0] = '\0';
     return rv;
@@ -152,6 +155,15 @@ apr_status_t tr_gate_member(tr_entry_t *out, const tr_entry_t *own, int64_t numb
     return rv;
 }
 
+int64_t tr_family_first(const tr_entry_t *member)
+{
+    char digits[FAMILY_LEN + 1];
+
+    memcpy(digits, member->value.data, FAMILY_LEN);
+    digits[FAMILY_LEN] = '\0';
+    return (int64_t)(strtoull(digits, NULL, 16) >> 1);
+}
+
 apr_status_t tr_gate_family(int64_t *number, const tr_gate_t *gate, const tr_entry_t *own, apr_pool_t *pool)
 {
     tr_entry_t member;
@@ -159,16 +171,33 @@ apr_status_t tr_gate_family(int64_t *number, const tr_gate_t *gate, const tr_ent
 
     if (rv == APR_SUCCESS &&
         !tr_table_lookup(gate->table, number, tr_table_mark(gate->table, member.kind, member.issuer, member.value))) {
-        *number = (int64_t)(strtoull(apr_pstrndup(pool, member.value.data, 16), NULL, 16) >> 1);
+        *number = tr_family_first(&member);
     }
     return rv;
 }
 
-void tr_gate_family_entry(tr_entry_t *out, int64_t number, int64_t expires_s, apr_pool_t *pool)
+static void name_family(tr_entry_t *out, char name[FAMILY_LEN], int64_t number)
 {
+    for (int i = 0; i < FAMILY_LEN; i++) {
+        name[i] = hex[(uint64_t)number >> (4 * (FAMILY_LEN - 1 - i)) & 15];
+    }
+    memset(out, 0, sizeof(*out));
     out->kind = TR_KIND_FAMILY;
     out->issuer = tr_str("", 0);
-    out->value = tr_str_z(apr_psprintf(pool, "%016" APR_UINT64_T_HEX_FMT, (apr_uint64_t)number));
-    out->issued_before = 0;
+    out->value = tr_str(name, FAMILY_LEN);
+}
+
+void tr_gate_family_entry(tr_entry_t *out, int64_t number, int64_t expires_s, apr_pool_t *pool)
+{
+    name_family(out, apr_palloc(pool, FAMILY_LEN), number);
     out->expires_s = expires_s;
+}
+
+tr_mark_t tr_family_mark(const tr_table_t *table, int64_t number)
+{
+    char name[FAMILY_LEN];
+    tr_entry_t family;
+
+    name_family(&family, name, number);
+    return tr_table_mark(table, family.kind, family.issuer, family.value);
 }

@@ -78,9 +78,25 @@ bool tr_table_has(const tr_table_t *table, tr_kind_t kind)
     return atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0;
 }
 
+uint32_t tr_table_kinds(const tr_table_t *table)
+{
+    uint32_t kinds = 0;
+
+    /* In this order: a family is revoked after its members were noted, so whoever sees it in force sees them. */
+    for (int kind = 0; kind < TR_KINDS; kind++) {
+        kinds |= (uint32_t)(atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0) << kind;
+    }
+    return kinds;
+}
+
 uint64_t tr_table_changes(const tr_table_t *table)
 {
     return atomic_load_explicit(&table->head->changes, memory_order_acquire);
+}
+
+void tr_table_prefetch(const tr_table_t *table, tr_mark_t mark)
+{
+    __builtin_prefetch(&table->bucket[home_of(table, mark.h[0])]);
 }
 
 bool tr_table_lookup(const tr_table_t *table, apr_time_t *issued_before, tr_mark_t mark)
