@@ -12,6 +12,9 @@
 #include "tr_token.h"
 #include "tr_verified.h"
 
+typedef struct tr_recent_t tr_recent_t;         /* tr_recent.h */
+typedef struct tr_remembered_t tr_remembered_t; /* an entry of it */
+
 /* What one (virtual) server checks tokens against. Plain data, read only. */
 typedef struct tr_gate_t {
     tr_issuers_t *issuers;
@@ -19,16 +22,21 @@ typedef struct tr_gate_t {
     bool (*is_informed)(void);         /* does the table know of what others revoked? No: nobody passes. NULL: yes */
     const tr_generation_t *generation; /* of issuers; NULL: nothing is remembered */
     const tr_verified_t *verified;     /* whose signature was good; NULL: not remembered */
+    tr_recent_t *recent;               /* what was read from tokens just seen; NULL, or no generation: not remembered */
 } tr_gate_t;
 
 /* The table has not heard from its store for too long. */
 #define TR_GATE_UNINFORMED APR_TIMEUP
 
-/* A token that passed. In the pool of the call. */
+/*
+ * A token that passed. In the pool of the call, or remembered, and then neither it nor what it points to changes as long as the
+ * pool lives.
+ */
 typedef struct tr_identity_t {
-    tr_token_t token;
-    const char *user;     /* NUL-terminated value of the user claim */
-    tr_kind_t revoked_by; /* with TR_REVOKED */
+    tr_token_t token;            /* remembered: jws has neither header nor signature */
+    const char *user;            /* NUL-terminated value of the user claim */
+    tr_kind_t revoked_by;        /* with TR_REVOKED */
+    tr_remembered_t *remembered; /* NULL: it is not */
 } tr_identity_t;
 
 /*

@@ -28,5 +28,8 @@
 #define TR_MAX_PAGE_LEN 65536        /* bytes of the file of TokRevokeLogoutPage */
 #define TR_MAX_CAPACITY 1000000000   /* TokRevokeCapacity */
 #define TR_MAX_VERIFIED 100000000    /* TokRevokeVerifiedCache */
+#define TR_MAX_RECENT 65536          /* tokens that a process remembers whole (tr_recent.h) */
+#define TR_MAX_RECENT_TOKEN_LEN 4096 /* bytes of one of them; a longer one is read each time */
+#define TR_MAX_RECENT_SIZE 65536     /* bytes of memory that one of them may take */
 
 #endif

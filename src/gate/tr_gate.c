@@ -5,6 +5,7 @@
 
 #include "tr_limits.h"
 #include "tr_marks.h"
+#include "tr_recent.h"
 #include "tr_reason.h"
 
 #define FAR_S INT64_C(4000000000000) /* seconds since 1970; nobody keeps books so far ahead */
@@ -77,17 +78,19 @@ static apr_status_t authenticate(tr_token_t *token, const tr_gate_t *gate, tr_st
     return rv;
 }
 
-/* The issuer's rules: what this token is for. */
-static apr_status_t check_rules(const tr_token_t *token, apr_time_t now)
+/* What a token says of when it counts, asked anew each time. */
+static apr_status_t check_times(const tr_token_t *token, apr_time_t now)
 {
     apr_status_t rv = tr_token_check_begin(token, now);
 
-    if (rv == APR_SUCCESS) {
-        rv = tr_token_check_lifetime(token, now);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = tr_token_check_audience(token);
-    }
+    return rv == APR_SUCCESS ? tr_token_check_lifetime(token, now) : rv;
+}
+
+/* The issuer's rules: what this token is for. */
+static apr_status_t check_purpose(const tr_token_t *token)
+{
+    apr_status_t rv = tr_token_check_audience(token);
+
     if (rv == APR_SUCCESS) {
         rv = tr_token_check_type(token);
     }
@@ -108,9 +111,9 @@ static apr_status_t identify(tr_identity_t *out, const char *user_claim, apr_poo
 }
 
 /* That nothing was found counts only if the table knows what others revoked. */
-static apr_status_t ask(tr_kind_t *by, const tr_gate_t *gate, const tr_marks_t *marks, const tr_token_t *token, tr_kind_set_t kinds)
+static apr_status_t ask(tr_kind_t *by, const tr_gate_t *gate, const tr_marks_t *marks, const tr_token_t *token,
+                        tr_kind_set_t kinds)
 {
-    tr_marks_prefetch(marks, gate->table, kinds);
     if (tr_marks_find(by, marks, gate->table, token, kinds)) {
         return TR_REVOKED;
     }
@@ -128,7 +131,11 @@ apr_status_t tr_gate_check_revoked(tr_kind_t *by, const tr_gate_t *gate, const t
     }
     kinds = tr_marks_in_force(gate->table);
     rv = tr_marks_make(&marks, gate->table, token, kinds, pool);
-    return rv == APR_SUCCESS ? ask(by, gate, &marks, token, kinds) : rv;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    tr_marks_prefetch(&marks, gate->table, kinds);
+    return ask(by, gate, &marks, token, kinds);
 }
 
 apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *gate, tr_str_t text, apr_pool_t *pool)
@@ -149,18 +156,68 @@ apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *gate, tr_str_t
     return rv == APR_SUCCESS ? ask(by, gate, &marks, NULL, kinds) : rv;
 }
 
+/* Everything but revocation, of a token that is not remembered. */
+static apr_status_t admit_anew(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,
+                               apr_pool_t *pool)
+{
+    apr_status_t rv;
+
+    out->revoked_by = TR_KIND_TOKEN;
+    out->remembered = NULL;
+    rv = authenticate(&out->token, gate, text, now, pool);
+    if (rv == APR_SUCCESS) {
+        rv = check_times(&out->token, now);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = check_purpose(&out->token);
+    }
+    return rv == APR_SUCCESS ? identify(out, user_claim, pool) : rv;
+}
+
+/* A remembered token has passed what depends on neither time nor revocations. The rest is asked in the order of above. */
+static apr_status_t admit_again(tr_identity_t *out, const tr_gate_t *gate, apr_time_t now, apr_pool_t *pool)
+{
+    tr_kind_set_t kinds = tr_marks_in_force(gate->table);
+    const tr_marks_t *marks;
+    apr_status_t known = tr_remembered_marks(&marks, out->remembered, gate->table, kinds, pool);
+    apr_status_t rv;
+
+    if (known == APR_SUCCESS) {
+        tr_marks_prefetch(marks, gate->table, kinds);
+    }
+    rv = tr_token_check_expiry(&out->token, now);
+    if (rv == APR_SUCCESS) {
+        rv = check_times(&out->token, now);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = known;
+    }
+    return rv == APR_SUCCESS ? ask(&out->revoked_by, gate, marks, &out->token, kinds) : rv;
+}
+
 apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim, apr_time_t now,
                            apr_pool_t *pool)
 {
-    apr_status_t rv = authenticate(&out->token, gate, text, now, pool);
+    bool remembers = gate->recent != NULL && gate->generation != NULL && gate->table != NULL;
+    uint64_t number = remembers ? tr_generation_number(gate->generation) : 0;
+    const tr_identity_t *known;
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        rv = check_rules(&out->token, now);
+    remembers = remembers && tr_generation_is_some(number);
+    known = remembers ? tr_recent_find(gate->recent, gate, number, text, user_claim, pool) : NULL;
+    if (known != NULL) {
+        *out = *known;
+        return admit_again(out, gate, now, pool);
     }
-    if (rv == APR_SUCCESS) {
-        rv = identify(out, user_claim, pool);
+    rv = admit_anew(out, gate, text, user_claim, now, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    return rv == APR_SUCCESS ? tr_gate_check_revoked(&out->revoked_by, gate, &out->token, pool) : rv;
+    /* Only if all that was looked at is of one generation. */
+    if (remembers && tr_generation_number(gate->generation) == number) {
+        tr_recent_put(gate->recent, gate, number, out, user_claim, pool);
+    }
+    return tr_gate_check_revoked(&out->revoked_by, gate, &out->token, pool);
 }
 
 apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t text, apr_time_t now, apr_pool_t *pool)

@@ -1,8 +1,6 @@
 /* tr_marks.c: making the marks of a token, and asking the table for them. */
 #include "tr_marks.h"
 
-#include "tr_gate.h"
-
 static bool is_among(tr_kind_set_t kinds, tr_kind_t kind)
 {
     return (kinds & TR_KIND_BIT(kind)) != 0;
@@ -90,7 +88,8 @@ static apr_status_t add_unread(tr_marks_t *marks, const tr_table_t *table, const
     return rv;
 }
 
-apr_status_t tr_marks_make(tr_marks_t *out, const tr_table_t *table, const tr_token_t *token, tr_kind_set_t kinds, apr_pool_t *pool)
+apr_status_t tr_marks_make(tr_marks_t *out, const tr_table_t *table, const tr_token_t *token, tr_kind_set_t kinds,
+                           apr_pool_t *pool)
 {
     apr_status_t rv = make_identity(out, table, token, kinds, pool);
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "tr_entry.h"
+#include "tr_gate.h"
 #include "tr_table.h"
 #include "tr_token.h"
 
@@ -57,6 +58,15 @@ void tr_marks_prefetch(const tr_marks_t *marks, const tr_table_t *table, tr_kind
  * *by is the kind that was found. Lock-free, any thread; no allocation, no digest.
  */
 bool tr_marks_find(tr_kind_t *by, const tr_marks_t *marks, const tr_table_t *table, const tr_token_t *token, tr_kind_set_t kinds);
+
+/* ---- of a remembered token (tr_remembered.c) ------------------------------------------------------------------ */
+
+/*
+ * Marks of at least these kinds. Nearly always they are there; the costly ones are made when the first entry of their kind is in
+ * force. Returns APR_SUCCESS, or a failure of the digest or of memory. Any thread that holds it.
+ */
+TR_MUST_CHECK apr_status_t tr_remembered_marks(const tr_marks_t **out, tr_remembered_t *entry, const tr_table_t *table,
+                                               tr_kind_set_t kinds, apr_pool_t *pool);
 
 /* ---- families, see tr_gate.h (tr_scope.c) -------------------------------------------------------------------- */
 

@@ -65,6 +65,31 @@ tt_world_t *tt_world(apr_pool_t *pool, uint32_t capacity)
     return world;
 }
 
+static apr_status_t forget(void *recent)
+{
+    tr_recent_stats_t stats;
+    tr_recent_stats(&stats, recent);
+    must(stats.held == 0, "letting go of what was remembered");
+    tr_recent_free(recent);
+    return APR_SUCCESS;
+}
+
+void tt_remember(tt_world_t *world, uint32_t slots, apr_size_t bytes)
+{
+    world->generation = apr_pcalloc(world->pool, sizeof *world->generation);
+    atomic_init(&world->generation->number, 2);
+    world->gate.generation = world->generation;
+    world->gate.recent = tr_recent_make(slots, bytes);
+    must(world->gate.recent != NULL, "tr_recent_make");
+    /* Before any holder's cleanup, so it is run after all of them. */
+    apr_pool_cleanup_register(world->pool, world->gate.recent, forget, apr_pool_cleanup_null);
+}
+
+void tt_next_generation(tt_world_t *world)
+{
+    atomic_fetch_add(&world->generation->number, 2);
+}
+
 char *tt_claims(apr_pool_t *pool, const char *jti, const char *more)
 {
     char *id = jti ? tt_print(pool, ",\"jti\":\"%s\"", jti) : tt_print(pool, "%s", "");

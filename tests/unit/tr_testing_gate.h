@@ -6,6 +6,7 @@
 
 #include "tr_gate.h"
 #include "tr_ledger.h"
+#include "tr_recent.h"
 #include "tr_testing.h"
 
 #define TT_ISS "https://idp.example.com/"
@@ -17,7 +18,8 @@ typedef struct tt_world_t {
     tr_issuer_t *issuer; /* of TT_ISS: kid "k" is tt_key("P-256"), skew 60 s, 24 h, any audience */
     tr_table_t *table;
     apr_global_mutex_t *lock;
-    tr_ledger_t *ledger; /* without a store */
+    tr_ledger_t *ledger;         /* without a store */
+    tr_generation_t *generation; /* of tt_remember */
     apr_pool_t *pool;
 } tt_world_t;
 
@@ -29,6 +31,12 @@ tr_issuer_t *tt_issuer(tt_world_t *world, const char *iss);
 
 /* Give issuer the public key of pair, with kid or NULL. */
 void tt_trust(tt_world_t *world, tr_issuer_t *issuer, const tt_key_t *pair, const char *kid);
+
+/* Let world remember tokens (tr_recent.h): room for slots of them, and so many bytes. Freed with its pool. */
+void tt_remember(tt_world_t *world, uint32_t slots, apr_size_t bytes);
+
+/* As if a key had changed. */
+void tt_next_generation(tt_world_t *world);
 
 /* Claims of a good token of TT_ISS with that jti, then more (text like ",\"a\":1"). jti NULL: none. */
 char *tt_claims(apr_pool_t *pool, const char *jti, const char *more);
