@@ -341,7 +341,7 @@ int trh_tell_application(request_rec *r);
 int trh_check_told(request_rec *r);
 
 /* Can the claims become fields of the request? APR_SUCCESS or TR_MALFORMED. */
-TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
+TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_identity_t *identity);
 
 void trh_register_export(void);
 /*

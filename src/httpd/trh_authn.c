@@ -80,7 +80,7 @@ int trh_check_authn(request_rec *r)
     if (rv == APR_SUCCESS) {
         rv = tr_gate_admit(&identity, gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
     }
-    if ((rv == APR_SUCCESS || rv == TR_REVOKED) && trh_check_claim_headers(r, &identity.token) != APR_SUCCESS) {
+    if ((rv == APR_SUCCESS || rv == TR_REVOKED) && trh_check_claim_headers(r, &identity) != APR_SUCCESS) {
         rv = TR_MALFORMED;
     }
     if (rv != APR_SUCCESS) {

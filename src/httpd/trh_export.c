@@ -15,6 +15,7 @@
 #include <http_request.h>
 
 #include "tr_export.h"
+#include "tr_recent.h"
 
 #define FILTER_NAME "TOKREVOKE_TRAILERS"
 #define PREFIX "TOKEN_CLAIM_"
@@ -236,9 +237,9 @@ static void clean_variables(request_rec *r, apr_array_header_t *met)
     }
 }
 
-static void tell_variables(request_rec *r, const tr_json_t *claims)
+static void tell_variables(request_rec *r, const tr_identity_t *identity)
 {
-    const apr_array_header_t *variables = tr_export_variables(claims, PREFIX, r->pool);
+    const apr_array_header_t *variables = tr_recent_variables(identity, PREFIX, r->pool);
 
     for (int i = 0; i < variables->nelts; i++) {
         const tr_variable_t *variable = &APR_ARRAY_IDX(variables, i, tr_variable_t);
@@ -275,7 +276,7 @@ int trh_tell_application(request_rec *r)
     clean(r, met_by(r));
     clean_variables(r, met_by(r));
     if (claims != NULL && trh_dir(r)->claim_env != 0) {
-        tell_variables(r, claims);
+        tell_variables(r, request->identity);
     }
     if (claims != NULL) {
         tell_fields(r, claims);
@@ -300,14 +301,17 @@ int trh_check_told(request_rec *r)
     return DECLINED;
 }
 
-apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token)
+apr_status_t trh_check_claim_headers(const request_rec *r, const tr_identity_t *identity)
 {
     const apr_array_header_t *fields = trh_dir(r)->claim_headers;
     const char *value;
     apr_status_t rv = APR_SUCCESS;
 
-    for (int i = 0; rv == APR_SUCCESS && fields != NULL && i < fields->nelts; i++) {
-        rv = tr_export_header(&value, token->jws.payload, APR_ARRAY_IDX(fields, i, trh_claim_header_t).claim, r->pool);
+    if (fields == NULL || tr_recent_is_clean(identity)) {
+        return APR_SUCCESS;
+    }
+    for (int i = 0; rv == APR_SUCCESS && i < fields->nelts; i++) {
+        rv = tr_export_header(&value, identity->token.jws.payload, APR_ARRAY_IDX(fields, i, trh_claim_header_t).claim, r->pool);
     }
     return rv;
 }

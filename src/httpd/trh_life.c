@@ -433,6 +433,7 @@ static apr_status_t leave(void *main_server)
 
     atomic_store(&stage, LEAVING);
     trh_stop_streams();
+    trh_say_recent(s);
     for (int polls = 0; atomic_load(&ticking) > 0 && polls < MAX_TICK_POLLS; polls++) {
         apr_sleep(TICK_POLL);
     }
@@ -474,6 +475,7 @@ void trh_child_init(apr_pool_t *pchild, server_rec *s)
     /* The parent's keys are as old as its configuration; a child that is born later must not serve with them. */
     refresh_keys(s);
     open_ledger(pchild, s);
+    trh_open_recent(s);
     apr_pool_pre_cleanup_register(pchild, s, leave);
     atomic_store(&stage, RUNNING);
 }

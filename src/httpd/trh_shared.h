@@ -89,6 +89,10 @@ TR_MUST_CHECK apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *lock
  */
 tr_verified_t *trh_find_verified(int64_t tokens, apr_pool_t *pconf, server_rec *s);
 
+/* In a child, before it serves: let the gates of all servers remember the tokens just seen. say: how that went, for debugging. */
+void trh_open_recent(server_rec *main_server);
+void trh_say_recent(server_rec *s);
+
 /*
  * is_known: it was in use until now, so its folder must be there. Processes of httpd's user that end soon, so that the parent,
  * which is often root, never touches the files. Errors are logged.
