@@ -4,12 +4,16 @@
  */
 #include "tr_key.h"
 
+#include <stdatomic.h>
+
 #include <apr_strings.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 
 #include "tr_limits.h"
+
+static _Atomic uint64_t last_serial;
 
 static apr_status_t release(void *pkey)
 {
@@ -191,6 +195,7 @@ apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_p
     tr_key_t *key = apr_pcalloc(pool, sizeof(*key));
 
     apr_pool_cleanup_register(pool, pkey, release, apr_pool_cleanup_null);
+    key->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     key->pkey = pkey;
     *why = judge(&key->algs, pkey, pool);
     if (*why != NULL) {

@@ -9,6 +9,7 @@
 #include "tr_jose.h"
 
 struct tr_key_t {
+    uint64_t serial; /* its alone as long as the process lives; of a secret 0 */
     tr_str_t kid;
     tr_alg_set_t algs;
     EVP_PKEY *pkey; /* NULL: an HMAC secret */
@@ -31,7 +32,7 @@ const tr_alg_info_t *tr_alg_info(tr_alg_t alg);
  */
 TR_MUST_CHECK apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_pool_t *pool);
 
-/* Does OpenSSL let pkey verify signatures of this public-key algorithm at all? */
+/* Does OpenSSL let pkey verify signatures of this algorithm, which has a hash, at all? */
 bool tr_key_can_begin(EVP_PKEY *pkey, tr_alg_t alg);
 
 /* HS* algorithms whose hash is no longer than a secret of this many bytes (RFC 7518 3.2). */
