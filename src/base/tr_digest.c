@@ -101,11 +101,12 @@ void tr_siphash_init(tr_siphash_t *h, const tr_siphash_key_t *key)
 
 static inline uint64_t word_at(const unsigned char *p)
 {
-    uint64_t word = 0;
+    uint64_t word;
 
-    for (int i = 7; i >= 0; i--) {
-        word = word << 8 | p[i];
-    }
+    memcpy(&word, p, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
     return word;
 }
 
@@ -118,19 +119,21 @@ static void feed_byte(tr_siphash_t *h, unsigned char byte)
     }
 }
 
-void tr_siphash_feed(tr_siphash_t *h, const void *data, apr_size_t len)
+void tr_siphash_feed(tr_siphash_t *to, const void *data, apr_size_t len)
 {
     const unsigned char *p = data;
+    tr_siphash_t h = *to; /* a copy that p cannot point into, so that it stays in registers */
 
-    for (; len > 0 && (h->total_len & 7) != 0; len--) {
-        feed_byte(h, *p++);
+    for (; len > 0 && (h.total_len & 7) != 0; len--) {
+        feed_byte(&h, *p++);
     }
-    for (; len >= 8; len -= 8, p += 8, h->total_len += 8) {
-        absorb(h, word_at(p));
+    for (; len >= 8; len -= 8, p += 8, h.total_len += 8) {
+        absorb(&h, word_at(p));
     }
     for (; len > 0; len--) {
-        feed_byte(h, *p++);
+        feed_byte(&h, *p++);
     }
+    *to = h;
 }
 
 void tr_siphash_done(uint64_t out[2], tr_siphash_t *h)
