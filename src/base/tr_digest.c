@@ -130,9 +130,10 @@ void tr_siphash_feed(tr_siphash_t *to, const void *data, apr_size_t len)
     for (; len >= 8; len -= 8, p += 8, h.total_len += 8) {
         absorb(&h, word_at(p));
     }
-    for (; len > 0; len--) {
-        feed_byte(&h, *p++);
+    for (apr_size_t i = 0; i < len; i++) {
+        h.tail |= (uint64_t)p[i] << (8 * i);
     }
+    h.total_len += len;
     *to = h;
 }
 
