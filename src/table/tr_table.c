@@ -1,6 +1,9 @@
 /* tr_table.c: making the table of revocations, and reading it without a lock. tr_table_layout.h draws it. */
 #include "tr_table_layout.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "tr_digest.h"
 
 static uint32_t buckets_for(uint32_t capacity)
@@ -11,6 +14,26 @@ static uint32_t buckets_for(uint32_t capacity)
 apr_size_t tr_table_size(uint32_t capacity)
 {
     return HEADER_LEN + (apr_size_t)buckets_for(capacity) * sizeof(bucket_t);
+}
+
+/*
+ * A look-up in a large table waits for the page's entry and then for the bucket. Large pages have so few entries that they stay
+ * at hand. Where the system gives none, nothing is lost.
+ */
+static void ask_for_large_pages(void *base, apr_size_t size)
+{
+#ifdef MADV_HUGEPAGE
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)base + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)base + size) / page * page;
+
+    if (to > from) {
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+    }
+#else
+    (void)base;
+    (void)size;
+#endif
 }
 
 static tr_table_t *handle(void *base, apr_pool_t *pool)
@@ -34,6 +57,7 @@ apr_status_t tr_table_create(tr_table_t **out, void *base, apr_size_t size, uint
     if (capacity == 0 || capacity > TR_MAX_CAPACITY || size < tr_table_size(capacity) || ((uintptr_t)base & 63) != 0) {
         return APR_EINVAL;
     }
+    ask_for_large_pages(base, size);
     if (previous != NULL) {
         head->key = previous->key;
     }
