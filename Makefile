@@ -290,16 +290,22 @@ $(B)/bench/kinds: bench/kinds.c $(LIB) $(TEST_LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(TEST_LIB) $(LIB) $(TEST_LIBS)
 
+$(B)/bench/rooms: bench/rooms.c bench/measure.c bench/measure.h $(LIB) $(TEST_LIB)
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $(filter %.c,$^) $(TEST_LIB) $(LIB) $(TEST_LIBS)
+
 # Fills a database for the measurements as the module would have.
 FILL_STORE := $(B)/bench/fill_store
 $(FILL_STORE): bench/fill_store.c $(LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(LIB) $(TEST_LIBS)
 
-.PHONY: bench bench-requests bench-revocations bench-kinds
-bench: bench-kinds bench-requests bench-revocations
+.PHONY: bench bench-requests bench-revocations bench-kinds bench-rooms
+bench: bench-rooms bench-kinds bench-requests bench-revocations
 bench-kinds: $(B)/bench/kinds
 	@$<
+bench-rooms: $(B)/bench/rooms
+	@$< $(if $(JSON),--json '$(JSON)') $(ROOM)
 bench-requests: $(MODULE)
 	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
 	@TR_MODULE=$(abspath $(MODULE)) bench/run
@@ -414,6 +420,7 @@ help:
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
 #H make bench               what checking a request and storing a revocation cost, beside the same without (needs wrk)
+#H make bench-rooms         what each room costs by itself (ROOM="base jose table verified gate", JSON=file)
 #H make bench-kinds         what looking for each kind of revocation costs
 #H make bench-revocations   the second of these: BENCH_ARGS="rounds seconds rows,rows,..."
 #H
