@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "tr_json_plain.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -199,6 +200,11 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
 {
     json_error_t error;
 
+    *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
+    if (*out != NULL) {
+        apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
+        return APR_SUCCESS;
+    }
     *why = text_fault(text, max_values);
     if (*why != NULL) {
         return TR_MALFORMED;

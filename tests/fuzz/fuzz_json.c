@@ -45,6 +45,18 @@ static bool is_shallow(const uint8_t *data, size_t size)
     return brackets < 200;
 }
 
+/* What we accept, and the library as well, has the same content in the same order. */
+static void check_same(const tr_json_t *document, const uint8_t *data, size_t size)
+{
+    json_t *value = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+    ALWAYS(json_equal((const json_t *)document, value));
+    char *ours = json_dumps((const json_t *)document, 0), *theirs = json_dumps(value, 0);
+    ALWAYS(strcmp(ours, theirs) == 0);
+    free(ours);
+    free(theirs);
+    json_decref(value);
+}
+
 static bool library_accepts(const uint8_t *data, size_t size, bool *overflow)
 {
     json_error_t error;
@@ -94,6 +106,8 @@ static void judge(const world_t *w, const uint8_t *data, size_t size)
         bool library = library_accepts(data, size, &overflow);
         ALWAYS(!library || rv == APR_SUCCESS);
         ALWAYS(rv != APR_SUCCESS || library || overflow);
+        if (library)
+            check_same(document, data, size);
     }
     if (rv == APR_SUCCESS)
         check_accepted(document, w->pool);
