@@ -193,12 +193,18 @@ static const char *const other_types[] = {
     "rt+jwt",
 };
 
+/* None, or what nearly all access tokens have (RFC 7519 5.1, RFC 9068 2.1): the long list need not be compared. */
+static bool type_is_usual(tr_str_t typ)
+{
+    return typ.len == 0 || tr_str_eq_nocase(typ, tr_str_z("JWT")) || tr_str_eq_nocase(typ, tr_str_z("at+jwt"));
+}
+
 static bool type_is_right(const tr_issuer_t *issuer, tr_str_t typ)
 {
     if (issuer->types != NULL) {
         return type_is_listed((const char *const *)(const void *)issuer->types->elts, (apr_size_t)issuer->types->nelts, typ);
     }
-    return !type_is_listed(other_types, sizeof(other_types) / sizeof(other_types[0]), typ);
+    return type_is_usual(typ) || !type_is_listed(other_types, sizeof(other_types) / sizeof(other_types[0]), typ);
 }
 
 bool tr_token_is_event(const tr_token_t *token)
