@@ -3,7 +3,10 @@
  */
 #include "tr_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -367,6 +370,61 @@ static void the_segment_may_lie_at_another_address(void **state)
     assert_int_equal(insert(table, "b", NOW + 60, NOW), APR_SUCCESS);
 }
 
+/* Was the system asked for large pages where address lies? */
+static bool wants_large_pages(const void *address)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool here = false, asked = false;
+    while (f && fgets(line, sizeof line, f)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            here = (uintptr_t)address >= from && (uintptr_t)address < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            asked = strstr(line, " hg") != NULL;
+    }
+    if (f)
+        fclose(f);
+    return asked;
+}
+
+static void large_pages_are_asked_for_under_the_table_alone(void **state)
+{
+    enum { page = 4096, capacity = 200000 };
+    apr_size_t size = tr_table_size(capacity), around = size + 6 * page;
+    char *memory = mmap(NULL, around, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *base = memory + 2 * page + 192; /* httpd's segment begins with other things */
+    tr_table_t *table = NULL;
+    if (memory == MAP_FAILED || sysconf(_SC_PAGESIZE) != page || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
+        skip();
+    assert_int_equal(tr_table_create(&table, base, size, capacity, NULL, *state), APR_SUCCESS);
+    assert_true(wants_large_pages(base + page));
+    assert_true(wants_large_pages(base + size / 2));
+    assert_false(wants_large_pages(memory));
+    assert_false(wants_large_pages(base));
+    assert_false(wants_large_pages(base + size + page));
+    assert_int_equal(insert(table, "a", NOW + 60, NOW), APR_SUCCESS);
+    assert_true(found(table, "a"));
+    munmap(memory, around);
+}
+
+static void fetching_ahead_changes_no_answer(void **state)
+{
+    tr_table_t *table = create(1000, *state);
+    tr_mark_t edge[] = {{{0, 0}}, {{UINT64_MAX, UINT64_MAX}}, {{UINT64_C(1) << 32, 0}}};
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(insert(table, name(*state, i), NOW + 60, NOW), APR_SUCCESS);
+    for (size_t i = 0; i < sizeof edge / sizeof *edge; i++) {
+        tr_table_prefetch(table, edge[i]);
+        assert_false(tr_table_lookup(table, NULL, edge[i]));
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        tr_table_prefetch(table,
+                          tr_table_mark(table, TR_KIND_TOKEN, tr_str_z("https://idp.example.com/"), tr_str_z(name(*state, i))));
+        assert_int_equal(found(table, name(*state, i)), i < 1000);
+    }
+}
+
 static void two_tables_have_different_keys(void **state)
 {
     tr_table_t *a = create(10, *state), *b = create(10, *state);
@@ -461,6 +519,8 @@ int main(void)
         TT_TEST(a_segment_that_is_too_small_is_refused),
         TT_TEST(every_handle_sees_the_same_entries),
         TT_TEST(the_segment_may_lie_at_another_address),
+        TT_TEST(large_pages_are_asked_for_under_the_table_alone),
+        TT_TEST(fetching_ahead_changes_no_answer),
         TT_TEST(two_tables_have_different_keys),
         TT_TEST(foreign_memory_is_not_attached),
         TT_TEST(counts_are_made_anew_after_a_writer_died),
