@@ -336,7 +336,7 @@ test: deps
 # every MPM.
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
-               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py) \
+               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py) \
              $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 

@@ -73,6 +73,7 @@ GOOD = [
     "<VirtualHost *:80>\n" + issuer("https://idp.test/", SET) + "</VirtualHost>\n" + issuer("https://idp.test/", SET),
     *(f"TokRevokeDatabase {value}\n" for value in (
         "sqlite3:{root}/fresh/x.db", "sqlite3:fresh/x.db", "SQLite3:fresh/x.db", '"sqlite3:{root}/a folder/an ümläut.db"', "none", "NONE", "sqlite3:/x.db")),
+    *(f"TokRevokeVerifiedCache {value}\n" for value in ("off", "Off", "1", "65536", "100000000")),
     *(f"TokRevokeMaxStaleness {value}\n" for value in ("2", "2s", "90", "5m", "12h", "7d", "unlimited", "Unlimited")),
 ]
 
@@ -165,16 +166,19 @@ BAD = {
     "the origin of sandboxed pages": (IN_LOCATION % "TokRevokeAllowOrigin null", "TokRevokeAllowOrigin", "sandboxed"),
     "TokRevokeRequireJti outside": ("TokRevokeRequireJti On\n", "TokRevokeRequireJti", "TokRevokeIssuer"),
     **{f"{name} in a location": (IN_LOCATION % f"{name} {value}", name) for name, value in (
-        ("TokRevokeCapacity", "10"), ("TokRevokeDatabase", "none"), ("TokRevokeRequireJti", "On"), ("TokRevokeRetain", "1h"), ("TokRevokeKeySet", "x"),
+        ("TokRevokeCapacity", "10"), ("TokRevokeVerifiedCache", "10"), ("TokRevokeDatabase", "none"), ("TokRevokeRequireJti", "On"), ("TokRevokeRetain", "1h"), ("TokRevokeKeySet", "x"),
         ("TokRevokeMaxStaleness", "1h"))},
     **{f"{name} in a virtual host": (f"<VirtualHost *:80>\n{name} {value}\n</VirtualHost>\n", name) for name, value in (
-        ("TokRevokeCapacity", "10"), ("TokRevokeDatabase", "none"), ("TokRevokeRetain", "1h"), ("TokRevokeMaxStaleness", "1h"))},
+        ("TokRevokeCapacity", "10"), ("TokRevokeVerifiedCache", "off"), ("TokRevokeDatabase", "none"), ("TokRevokeRetain", "1h"), ("TokRevokeMaxStaleness", "1h"))},
     **{f"{name} in an issuer": (rule(f"{name} {value}"), name, "TokRevokeIssuer") for name, value in (
         ("TokRevokeDatabase", "none"), ("TokRevokeMaxStaleness", "1h"))},
     "a location directive outside": ("TokRevokeTokenFrom cookie=x\n", "TokRevokeTokenFrom", "not allowed here"),
     "no capacity": ("TokRevokeCapacity 0\n", "TokRevokeCapacity", "0"), "a negative capacity": ("TokRevokeCapacity -5\n", "TokRevokeCapacity", "-5"),
     "a capacity of words": ("TokRevokeCapacity many\n", "TokRevokeCapacity", "many"), "a capacity with a unit": ("TokRevokeCapacity 5k\n", "TokRevokeCapacity"),
     "an endless capacity": ("TokRevokeCapacity 99999999999999999999\n", "TokRevokeCapacity"), "a huge capacity": ("TokRevokeCapacity 4294967296\n", "TokRevokeCapacity"),
+    **{f"a memory of {value} verified tokens": (f"TokRevokeVerifiedCache {value}\n", "TokRevokeVerifiedCache", f'"{value}" is neither off') for value in (
+        "0", "-1", "5k", "many", "100000001", "99999999999999999999", "on")},
+    "two memories": ("TokRevokeVerifiedCache 1 2\n", "TokRevokeVerifiedCache"), "an empty memory": ('TokRevokeVerifiedCache ""\n', "TokRevokeVerifiedCache"),
     "no database": ("TokRevokeDatabase\n", "TokRevokeDatabase"), "two databases": ("TokRevokeDatabase none sqlite3:x.db\n", "TokRevokeDatabase"),
     "an empty database": ('TokRevokeDatabase ""\n', "TokRevokeDatabase", "sqlite3:PATH"),
     **{f"the database {value}": (f'TokRevokeDatabase "{value}"\n', "TokRevokeDatabase", "sqlite3:PATH") for value in (
@@ -248,7 +252,7 @@ def test_a_bad_directive_in_htaccess_is_a_server_error(new_server, keys):
     server.expect_log("TokRevokeTokenFrom")
     r = server.get("/ht/ok.txt")
     assert r.status == 500 and b"protected page" not in r.body
-    for line in ("TokRevokeCapacity 10", '<TokRevokeIssuer "x">', "TokRevokeKeySet x", "TokRevokeDatabase none", "TokRevokeMaxStaleness 5m"):
+    for line in ("TokRevokeCapacity 10", "TokRevokeVerifiedCache 10", '<TokRevokeIssuer "x">', "TokRevokeKeySet x", "TokRevokeDatabase none", "TokRevokeMaxStaleness 5m"):
         server.write("htdocs/ht/.htaccess", "AuthType Bearer\nRequire valid-user\n" + line + "\n")
         server.expect_log("TokRevoke.* (not allowed here|was not closed)")
         assert server.get("/ht/ok.txt").status == 500
