@@ -201,6 +201,7 @@ apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_p
     if (*why != NULL) {
         return APR_EINVAL;
     }
+    tr_key_measure(key);
     *out = key;
     return APR_SUCCESS;
 }

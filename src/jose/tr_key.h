@@ -14,6 +14,8 @@ struct tr_key_t {
     tr_alg_set_t algs;
     EVP_PKEY *pkey; /* NULL: an HMAC secret */
     tr_str_t secret;
+    unsigned char material[TR_SHA256_LEN]; /* SHA-256 of public key or secret, if has_material */
+    bool has_material;
 };
 
 /* What an algorithm is made of. */
@@ -31,6 +33,9 @@ const tr_alg_info_t *tr_alg_info(tr_alg_t alg);
  * give its algorithms. APR_EINVAL with *why when it is too weak, not sound, or of a kind that signs no token.
  */
 TR_MUST_CHECK apr_status_t tr_key_wrap(tr_key_t **out, const char **why, EVP_PKEY *pkey, apr_pool_t *pool);
+
+/* Make the digest of its material: once, before threads use it, since it is asked for again with each change of other keys. */
+void tr_key_measure(tr_key_t *key);
 
 /* Does OpenSSL let pkey verify signatures of this algorithm, which has a hash, at all? */
 bool tr_key_can_begin(EVP_PKEY *pkey, tr_alg_t alg);

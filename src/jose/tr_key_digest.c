@@ -2,7 +2,6 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
-#include "tr_digest.h"
 #include "tr_key.h"
 
 /* RFC 5280 4.1.2.7: SubjectPublicKeyInfo says all there is to say of a public key, parameters of RSASSA-PSS included. */
@@ -22,21 +21,25 @@ static apr_status_t digest_public(unsigned char out[TR_SHA256_LEN], EVP_PKEY *pk
     return rv;
 }
 
+void tr_key_measure(tr_key_t *key)
+{
+    apr_status_t rv = key->pkey != NULL ? digest_public(key->material, key->pkey) : tr_sha256(key->material, key->secret);
+
+    key->has_material = rv == APR_SUCCESS;
+}
+
 apr_status_t tr_key_digest(unsigned char out[TR_SHA256_LEN], const tr_key_t *key, apr_pool_t *pool)
 {
-    struct {
-        unsigned char material[TR_SHA256_LEN];
-        tr_alg_set_t algs; /* says of which type it is, too */
-    } fixed = {{0}, key->algs};
-    char *text = apr_palloc(pool, sizeof(fixed) + key->kid.len);
-    apr_status_t rv = key->pkey != NULL ? digest_public(fixed.material, key->pkey) : tr_sha256(fixed.material, key->secret);
+    apr_size_t len = sizeof(key->material) + sizeof(key->algs);
+    char *text = apr_palloc(pool, len + key->kid.len);
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (!key->has_material) {
+        return APR_EGENERAL;
     }
-    memcpy(text, &fixed, sizeof(fixed));
+    memcpy(text, key->material, sizeof(key->material));
+    memcpy(text + sizeof(key->material), &key->algs, sizeof(key->algs)); /* which say of what type it is, too */
     if (key->kid.len > 0) {
-        memcpy(text + sizeof(fixed), key->kid.data, key->kid.len);
+        memcpy(text + len, key->kid.data, key->kid.len);
     }
-    return tr_sha256(out, tr_str(text, sizeof(fixed) + key->kid.len));
+    return tr_sha256(out, tr_str(text, len + key->kid.len));
 }

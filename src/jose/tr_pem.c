@@ -103,9 +103,12 @@ static bool is_der_key(tr_str_t bytes)
     return pkey != NULL || cert != NULL;
 }
 
-static apr_status_t wipe(void *key)
+static apr_status_t wipe(void *baton)
 {
-    OPENSSL_cleanse((char *)((tr_key_t *)key)->secret.data, ((tr_key_t *)key)->secret.len);
+    tr_key_t *key = baton;
+
+    OPENSSL_cleanse((char *)key->secret.data, key->secret.len);
+    OPENSSL_cleanse(key->material, sizeof(key->material));
     return APR_SUCCESS;
 }
 
@@ -130,6 +133,7 @@ apr_status_t tr_key_from_secret(const tr_key_t **out, const char **why, tr_str_t
     key->kid = tr_str(tr_str_dup_z(kid, pool), kid.len);
     key->secret = tr_str(tr_str_dup_z(secret, pool), secret.len);
     key->algs = tr_key_hmac_algs(secret.len);
+    tr_key_measure(key);
     apr_pool_cleanup_register(pool, key, wipe, apr_pool_cleanup_null);
     *out = key;
     return APR_SUCCESS;
