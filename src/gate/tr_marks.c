@@ -110,7 +110,7 @@ apr_status_t tr_marks_make(tr_marks_t *out, const tr_table_t *table, const tr_to
 
 void tr_marks_prefetch(const tr_marks_t *marks, const tr_table_t *table, tr_kind_set_t kinds)
 {
-    for (int i = 0; i < marks->n; i++) {
+    for (int i = 0; kinds != 0 && i < marks->n; i++) {
         if (is_among(kinds, marks->look[i].kind)) {
             tr_table_prefetch(table, marks->look[i].mark);
         }
@@ -146,7 +146,7 @@ static bool is_revoking(const tr_look_t *look, const tr_marks_t *marks, const tr
 
 bool tr_marks_find(tr_kind_t *by, const tr_marks_t *marks, const tr_table_t *table, const tr_token_t *token, tr_kind_set_t kinds)
 {
-    for (int i = 0; i < marks->n; i++) {
+    for (int i = 0; kinds != 0 && i < marks->n; i++) {
         if (is_among(kinds, marks->look[i].kind) && is_revoking(&marks->look[i], marks, table, token, kinds)) {
             *by = marks->look[i].kind;
             return true;

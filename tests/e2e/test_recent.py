@@ -98,7 +98,7 @@ def test_where_nothing_is_to_be_remembered_nothing_is(new_server, keys, mint):
 # ---- times ----
 
 def test_expiry_is_exact_on_a_token_that_every_child_knows(site, children, mint):
-    """JWT-13, R9068-14"""
+    """JWT-02"""
     expires = int(time.time()) + 3
     token = mint(iss=STRICT, exp=expires)
     warm(children, token)
@@ -232,7 +232,7 @@ def test_a_claim_that_cannot_be_a_field_is_refused_each_time_where_it_would_be_o
 
 
 def test_no_neighbour_of_a_known_token_passes(site, children, mint):
-    """JWS-04: one character changed, anywhere."""
+    """One character changed, anywhere."""
     token = mint("HS256")
     warm(children, token)
     (c, *_) = children.at.values()

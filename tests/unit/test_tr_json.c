@@ -3,6 +3,7 @@
  */
 #include "tr_json.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <time.h>
@@ -487,9 +488,67 @@ static void values_are_counted_before_they_cost_anything(void **state)
     assert_int_equal(parse_any(&json, &why, "[[],{},[]]", 6, *state), TR_MALFORMED);
 }
 
+static void an_adopted_document_outlives_its_pool(void **state)
+{
+    const tr_json_t *json;
+    apr_pool_t *pool;
+    tr_str_t text;
+    apr_pool_create(&pool, *state);
+    assert_int_equal(tr_json_parse(&json, tr_str_z("{\"a\":{\"b\":[\"c\"]}}"), pool), APR_SUCCESS);
+    assert_true(tr_json_adopt(json, pool));
+    apr_pool_destroy(pool);
+    assert_true(tr_json_string(&text, tr_json_at(tr_json_path(json, "a.b"), 0)));
+    assert_str_is(text, "c");
+    tr_json_drop(json);
+}
+
+/* Bytes that malloc has given out; 0 where a sanitizer has put its own in its place. */
+static size_t given_out(void)
+{
+    return mallinfo2().uordblks;
+}
+
+static void a_document_weighs_no_less_than_it_takes(void **state)
+{
+    static const char *pieces[] = {"[],",       "{},", "1,", "1.5,", "\"\",", "\"abcdefgh\",", "null,", "{\"a\":{\"b\":\"c\"}},",
+                                   "[[1,2,3]],"};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        for (size_t count = 1; count < 2000; count *= 3) {
+            char *text = tt_print(*state, "{\"a\":[%s0]}", tt_repeat(*state, pieces[i], count));
+            size_t before = given_out();
+            json_t *json = json_loads(text, 0, NULL);
+            size_t taken = given_out() - before;
+            bool has_control;
+            assert_non_null(json);
+            assert_true(tr_json_weigh(&has_control, (const tr_json_t *)json) >= taken);
+            assert_false(has_control);
+            json_decref(json);
+        }
+    }
+}
+
+static void members_weigh_no_less_than_they_take(void **state)
+{
+    for (int count = 1; count < 2000; count *= 3) {
+        char *text = tt_print(*state, "%s", "{\"x\":1");
+        for (int i = 0; i < count; i++)
+            text = tt_print(*state, "%s,\"%d\":\"%d\"", text, i, i);
+        text = tt_print(*state, "%s}", text);
+        size_t before = given_out();
+        json_t *json = json_loads(text, 0, NULL);
+        size_t taken = given_out() - before;
+        bool has_control;
+        assert_true(tr_json_weigh(&has_control, (const tr_json_t *)json) >= taken);
+        json_decref(json);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TT_TEST(an_adopted_document_outlives_its_pool),
+        TT_TEST(a_document_weighs_no_less_than_it_takes),
+        TT_TEST(members_weigh_no_less_than_they_take),
         TT_TEST(an_array_is_read_where_it_may_be_one),
         TT_TEST(values_are_counted_before_they_cost_anything),
         TT_TEST(only_an_object_is_a_document),

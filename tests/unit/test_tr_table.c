@@ -496,10 +496,29 @@ static void a_table_works_on_after_many_deaths(void **state)
         assert_true(found(table, name(*state, i)));
 }
 
+static void the_kinds_that_have_entries_are_known_at_one_look(void **state)
+{
+    tr_table_t *table = create(100, *state);
+    uint32_t kinds = 0;
+    assert_int_equal(tr_table_kinds(table), 0);
+    for (int i = 0; i < TR_KINDS; i++) {
+        tr_kind_t kind = (tr_kind_t)(i * 7 % TR_KINDS);
+        tr_mark_t mark = tr_table_mark(table, kind, tr_str_z("https://idp.example.com/"), tr_str_z("v"));
+        tr_table_prefetch(table, mark); /* of what is not there, too */
+        assert_int_equal(insert_entry(table, entry(kind, "v", NOW + 10, 0), NOW), APR_SUCCESS);
+        tr_table_prefetch(table, mark);
+        kinds |= 1u << kind;
+        assert_int_equal(tr_table_kinds(table), kinds);
+        for (tr_kind_t k = 0; k < TR_KINDS; k++)
+            assert_int_equal(tr_table_has(table, k), kinds >> k & 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TT_TEST(a_new_table_holds_nothing),
+        TT_TEST(the_kinds_that_have_entries_are_known_at_one_look),
         TT_TEST(what_was_inserted_is_found_and_nothing_else),
         TT_TEST(kinds_and_issuers_are_apart),
         TT_TEST(exactly_the_capacity_of_live_entries_fits),
