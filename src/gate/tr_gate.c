@@ -213,7 +213,7 @@ apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t t
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    /* Only if all that was looked at is of one generation. */
+    /* Under the number of before: when keys have changed meanwhile, nobody would find it, because numbers do not come again. */
     if (remembers && tr_generation_number(gate->generation) == number) {
         tr_recent_put(gate->recent, gate, number, out, user_claim, pool);
     }
