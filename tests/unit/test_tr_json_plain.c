@@ -39,8 +39,8 @@ static void what_providers_write_is_plain(void **state)
 {
     static const char *const texts[] = {
         "{\"alg\":\"RS256\",\"typ\":\"JWT\",\"kid\":\"2026-11\"}",
-        "{\"iss\":\"https://idp.example.com/realms/shop\",\"sub\":\"5b1f9f2e-8b1c\",\"aud\":[\"api\",\"account\"],\"exp\":1700003600,"
-        "\"iat\":1699999940,\"email_verified\":false,\"realm_access\":{\"roles\":[\"user\",\"admin\"]},\"scope\":\"openid email\"}",
+        ("{\"iss\":\"https://idp.example.com/realms/shop\",\"sub\":\"5b1f9f2e-8b1c\",\"aud\":[\"api\",\"account\"],\"exp\":1700003600,"
+         "\"iat\":1699999940,\"email_verified\":false,\"realm_access\":{\"roles\":[\"user\",\"admin\"]},\"scope\":\"openid email\"}"),
         "{}",
         " { \"a\" : [ ] , \"b\" : { } ,\r\n\t\"c\" : [ { } , [ [ ] ] ] } \n",
         "{\"\":\"\",\"a\":true,\"b\":false,\"c\":null}",
