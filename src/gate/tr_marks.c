@@ -9,7 +9,10 @@ static bool is_among(tr_kind_set_t kinds, tr_kind_t kind)
 static void add(tr_marks_t *marks, const tr_table_t *table, tr_kind_t kind, tr_str_t issuer, tr_str_t value)
 {
     if (is_among(marks->kinds, kind)) {
-        marks->look[marks->n++] = (tr_look_t){kind, tr_table_mark(table, kind, issuer, value)};
+        for (int i = 0; i < marks->n; i++) {
+            marks->look[i].onward |= TR_KIND_BIT(kind);
+        }
+        marks->look[marks->n++] = (tr_look_t){kind, TR_KIND_BIT(kind), tr_table_mark(table, kind, issuer, value)};
     }
 }
 
@@ -110,7 +113,7 @@ apr_status_t tr_marks_make(tr_marks_t *out, const tr_table_t *table, const tr_to
 
 void tr_marks_prefetch(const tr_marks_t *marks, const tr_table_t *table, tr_kind_set_t kinds)
 {
-    for (int i = 0; kinds != 0 && i < marks->n; i++) {
+    for (int i = 0; i < marks->n && (marks->look[i].onward & kinds) != 0; i++) {
         if (is_among(kinds, marks->look[i].kind)) {
             tr_table_prefetch(table, marks->look[i].mark);
         }
@@ -146,7 +149,7 @@ static bool is_revoking(const tr_look_t *look, const tr_marks_t *marks, const tr
 
 bool tr_marks_find(tr_kind_t *by, const tr_marks_t *marks, const tr_table_t *table, const tr_token_t *token, tr_kind_set_t kinds)
 {
-    for (int i = 0; kinds != 0 && i < marks->n; i++) {
+    for (int i = 0; i < marks->n && (marks->look[i].onward & kinds) != 0; i++) {
         if (is_among(kinds, marks->look[i].kind) && is_revoking(&marks->look[i], marks, table, token, kinds)) {
             *by = marks->look[i].kind;
             return true;

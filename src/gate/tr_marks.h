@@ -20,6 +20,7 @@ typedef uint32_t tr_kind_set_t;
 
 typedef struct tr_look_t {
     tr_kind_t kind;
+    tr_kind_set_t onward; /* this kind, and those of all further looks */
     tr_mark_t mark;
 } tr_look_t;
 
