@@ -20,6 +20,17 @@ static void forge(const world_t *w, const char *text, size_t len)
     char *letter = strrchr(forged, '.') + 10;
     *letter = *letter == 'A' ? 'B' : 'A';
     ALWAYS(tr_gate_admit(&id, &w->gate, tr_str(forged, len), "sub", WORLD_NOW, w->pool) == TR_BAD_SIGNATURE);
+    ALWAYS(tr_gate_admit(&id, &w->remembering, tr_str(forged, len), "sub", WORLD_NOW, w->pool) == TR_BAD_SIGNATURE);
+}
+
+/* A gate that remembers says the same, the first time and when it knows the token. */
+static void check_memory(const world_t *w, tr_str_t text, apr_status_t verdict, const char *user)
+{
+    for (int i = 0; i < 2; i++) {
+        tr_identity_t id;
+        ALWAYS(tr_gate_admit(&id, &w->remembering, text, "sub", WORLD_NOW, w->pool) == verdict);
+        ALWAYS(verdict != APR_SUCCESS || strcmp(id.user, user) == 0);
+    }
 }
 
 /* What passes can be revoked, and then passes no more. */
@@ -74,6 +85,8 @@ static void check(const world_t *w, tr_str_t text)
     for (size_t i = 0; i < 3; i++) {
         apr_status_t rv = tr_gate_admit(&id, &w->gate, text, user_claims[i], WORLD_NOW, w->pool);
         ALWAYS(rv == APR_SUCCESS || tr_is_refusal(rv));
+        if (i == 0)
+            check_memory(w, text, rv, rv == APR_SUCCESS ? id.user : NULL);
         if (rv != APR_SUCCESS)
             continue;
         ALWAYS(known == APR_SUCCESS && *id.user && !tr_str_has_control(tr_str_z(id.user)));

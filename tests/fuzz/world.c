@@ -41,6 +41,18 @@ tr_ledger_t *world_ledger(tr_table_t *table, apr_pool_t *pool)
     return tr_ledger_make(table, lock, NULL, NULL, pool);
 }
 
+static tr_verified_t *make_memory(uint32_t tokens, apr_pool_t *pool)
+{
+    apr_size_t size = tr_verified_size(tokens);
+    tr_verified_t *verified = NULL;
+    void *base = NULL;
+    ALWAYS(posix_memalign(&base, 64, size) == 0);
+    memset(base, 0, size);
+    apr_pool_cleanup_register(pool, base, release, apr_pool_cleanup_null);
+    ALWAYS(tr_verified_create(&verified, base, size, tokens, pool) == APR_SUCCESS);
+    return verified;
+}
+
 static apr_array_header_t *list_of(const char *item, apr_pool_t *pool)
 {
     apr_array_header_t *list = apr_array_make(pool, 1, sizeof(const char *));
@@ -82,6 +94,9 @@ static void make_world(void)
     strict->use_values = list_of("access", pool);
     world.table = world_table(CAPACITY, pool);
     world.gate.table = world.table;
+    world.remembering = world.gate;
+    world.remembering.generation = tr_generation_make(world.gate.issuers, pool);
+    world.remembering.verified = make_memory(CAPACITY, pool);
     ALWAYS(apr_global_mutex_create(&lock, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS);
     world.ledger = tr_ledger_make(world.table, lock, NULL, NULL, pool);
 }

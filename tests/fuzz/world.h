@@ -24,7 +24,8 @@
     } while (0)
 
 typedef struct world_t {
-    tr_gate_t gate;
+    tr_gate_t gate;        /* which remembers nothing */
+    tr_gate_t remembering; /* the same, which does */
     tr_table_t *table;
     tr_ledger_t *ledger;
     apr_pool_t *pool; /* of one input */
