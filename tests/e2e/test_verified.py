@@ -396,29 +396,30 @@ def test_one_bit_anywhere_is_another_token(site, mint, alg):
     assert tried > 150
 
 
-def test_expiry_is_exact_to_the_second_where_the_signature_is_known(site, mint):
+def watch(site, mint, claim, early, late):
+    """All children's verdicts on a token that they know, while the second of claim comes: early before it, late from then on."""
     with EveryChild(site) as children:
-        end = int(time.time()) + 3
-        token = mint(exp=end)
-        assert children.verdicts(token) == {"accepted"}
-        while time.time() < end + 0.5:
-            before = time.time()
-            found = children.verdicts(token)
-            after = time.time()
-            assert after >= end or found == {"accepted"}, (found, after - end)
-            assert before < end or found == {"expired"}, (found, before - end)
+        for _ in range(5):  # a busy machine may sleep through one of both
+            seen = set()
+            moment = int(time.time()) + 3
+            token = mint(**{claim: moment})
+            while (before := time.time()) < moment + 0.5:
+                found = children.verdicts(token)
+                after = time.time()
+                assert after >= moment or found == {early}, (found, after - moment)
+                assert before < moment or found == {late}, (found, before - moment)
+                seen |= found
+            if seen == {early, late}:
+                return
+    raise AssertionError(seen)
+
+
+def test_expiry_is_exact_to_the_second_where_the_signature_is_known(site, mint):
+    watch(site, mint, "exp", "accepted", "expired")
 
 
 def test_a_token_that_is_not_valid_yet_waits_where_its_signature_is_known(site, mint):
-    with EveryChild(site) as children:
-        begin = int(time.time()) + 2
-        token = mint(nbf=begin)
-        while time.time() < begin + 0.5:
-            before = time.time()
-            found = children.verdicts(token)
-            after = time.time()
-            assert after >= begin or found == {"not_yet_valid"}, (found, after - begin)
-            assert before < begin or found == {"accepted"}, (found, before - begin)
+    watch(site, mint, "nbf", "not_yet_valid", "accepted")
 
 
 def test_a_revocation_is_in_force_on_the_next_request_of_every_child_that_knows_the_token(site, mint):
