@@ -6,9 +6,11 @@
 
 #include <apr_strings.h>
 
+#include "tr_export.h"
 #include "tr_introspect.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
+#include "tr_recent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,13 +25,36 @@ static void forge(const world_t *w, const char *text, size_t len)
     ALWAYS(tr_gate_admit(&id, &w->remembering, tr_str(forged, len), "sub", WORLD_NOW, w->pool) == TR_BAD_SIGNATURE);
 }
 
-/* A gate that remembers says the same, the first time and when it knows the token. */
-static void check_memory(const world_t *w, tr_str_t text, apr_status_t verdict, const char *user)
+/* What is known to be clean may be exported without another look. */
+static void export_claim(void *baton, const char *name, const tr_json_t *value)
 {
-    for (int i = 0; i < 2; i++) {
+    const tr_identity_t *id = ((void **)baton)[0];
+    const char *text;
+    (void)value;
+    if (tr_json_get(id->token.jws.payload, name) != NULL)
+        ALWAYS(tr_export_header(&text, id->token.jws.payload, name, ((void **)baton)[1]) == APR_SUCCESS);
+}
+
+static void check_exports(const tr_identity_t *id, const char *claims, apr_pool_t *pool)
+{
+    void *baton[] = {(void *)id, pool};
+    ALWAYS(strcmp(tr_json_text(id->token.jws.payload, pool), claims) == 0);
+    ALWAYS(tr_recent_variables(id, "C_", pool)->nelts == tr_export_variables(id->token.jws.payload, "C_", pool)->nelts);
+    if (tr_recent_is_clean(id))
+        tr_json_each(id->token.jws.payload, export_claim, baton);
+}
+
+/* A gate that remembers says the same, the first time, when it knows the signature, and when it knows all of the token. */
+static void check_memory(const world_t *w, tr_str_t text, apr_status_t verdict, const tr_identity_t *first)
+{
+    const char *claims = verdict == APR_SUCCESS ? tr_json_text(first->token.jws.payload, w->pool) : NULL;
+    for (int i = 0; i < 4; i++) {
         tr_identity_t id;
         ALWAYS(tr_gate_admit(&id, &w->remembering, text, "sub", WORLD_NOW, w->pool) == verdict);
-        ALWAYS(verdict != APR_SUCCESS || strcmp(id.user, user) == 0);
+        if (verdict == APR_SUCCESS) {
+            ALWAYS(strcmp(id.user, first->user) == 0);
+            check_exports(&id, claims, w->pool);
+        }
     }
 }
 
@@ -86,7 +111,7 @@ static void check(const world_t *w, tr_str_t text)
         apr_status_t rv = tr_gate_admit(&id, &w->gate, text, user_claims[i], WORLD_NOW, w->pool);
         ALWAYS(rv == APR_SUCCESS || tr_is_refusal(rv));
         if (i == 0)
-            check_memory(w, text, rv, rv == APR_SUCCESS ? id.user : NULL);
+            check_memory(w, text, rv, &id);
         if (rv != APR_SUCCESS)
             continue;
         ALWAYS(known == APR_SUCCESS && *id.user && !tr_str_has_control(tr_str_z(id.user)));

@@ -10,6 +10,7 @@
 
 #include "tr_base64url.h"
 #include "tr_reason.h"
+#include "tr_recent.h"
 #include "world_keys.h"
 
 enum { CAPACITY = 64 };
@@ -97,6 +98,8 @@ static void make_world(void)
     world.remembering = world.gate;
     world.remembering.generation = tr_generation_make(world.gate.issuers, pool);
     world.remembering.verified = make_memory(CAPACITY, pool);
+    world.remembering.recent = tr_recent_make(64, 1 << 20);
+    ALWAYS(world.remembering.recent != NULL);
     ALWAYS(apr_global_mutex_create(&lock, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS);
     world.ledger = tr_ledger_make(world.table, lock, NULL, NULL, pool);
 }
