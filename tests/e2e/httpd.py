@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -143,6 +144,7 @@ class Httpd:
         self.database = "sqlite3:{root}/state/tokrevoke.db"  # where the test's own text says nothing; None: no directive
         self.extra_modules = ()
         self.environment = {}  # beside what every server gets
+        self.max_descriptors = None  # of each process
         self.with_module = True
         self.runs_scripts = False  # cgid's own restarts leave lines in the log, so only who needs it loads it
         self.write("htdocs/ok.txt", "the protected page\n")
@@ -271,8 +273,12 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         with open(self.root / "logs" / "console", "ab") as console:
             self.process = subprocess.Popen(self.command("-D", "FOREGROUND"), stdin=subprocess.DEVNULL, stdout=console,
                                             stderr=console, env=environment(self.root) | self.environment,
-                                            preexec_fn=die_with_parent,
-                                            start_new_session=True, cwd=self.root)
+                                            preexec_fn=self.before_start, start_new_session=True, cwd=self.root)
+
+    def before_start(self):
+        die_with_parent()
+        if self.max_descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_descriptors, self.max_descriptors))
 
     def wait_until_up(self, timeout=30):
         end = time.monotonic() + timeout

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import time
 
 import pytest
@@ -39,8 +38,9 @@ def chunk(data):
 class Site:
     """A server before a backend for HTTP and one for WebSockets."""
 
-    def __init__(self, server, keys, *more, modules=("proxy_wstunnel",)):
+    def __init__(self, server, keys, *more, modules=("proxy_wstunnel",), max_descriptors=None):
         self.server = server
+        server.max_descriptors = max_descriptors
         self.backend, self.echo = Backend(), Echo()
         self.backend.answer = self.answer
         self.events_every = 0.05
@@ -465,12 +465,7 @@ LIMIT = 40  # descriptors of a child; with more connections than threads mpm_eve
 @pytest.mark.skipif(MPM != "event", reason="counts the descriptors of a child of mpm_event")
 def test_what_could_not_be_cut_is_not_begun(own_site, mint):
     """With no descriptor to spare: 503, and not an answer that nobody watches."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, before[1]))
-    try:
-        site = own_site()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    site = own_site(max_descriptors=LIMIT)
     (child,) = site.pids()
     with site.connect() as c:
         assert c.request("GET", "/p/cut/ok.txt", "Authorization: Bearer " + mint()).status == 200
