@@ -156,10 +156,10 @@ const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url);
 const char *trh_set_optional(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_claim_env(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_claim_header(cmd_parms *cmd, void *dir, const char *field, const char *claim);
+const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on);
 
 /* Of two places: what the inner one says of a field counts. */
 apr_array_header_t *trh_merge_claim_headers(const apr_array_header_t *base, apr_array_header_t *add, apr_pool_t *pool);
-const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -268,7 +268,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
 /* Log that a token was refused or does not count (what), and why; never the token. */
 void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason, apr_status_t rv, tr_str_t token);
 
-/* ---- browsers ---------------------------------------------------------------------------------------------- */
+/* ---- browsers and the anonymous ----------------------------------------------------------------------------- */
 
 /* Send a navigation to TokRevokeLoginURL: sets Location. False: this is none, or there is nowhere to go. */
 bool trh_send_to_login(request_rec *r);
@@ -281,6 +281,8 @@ int trh_let_in_anonymous(request_rec *r, const trh_found_t *found, apr_status_t 
 
 /* After the others have said whether he may be here (status): the user is gone again. Returns what the hook must return. */
 int trh_settle_anonymous(request_rec *r, const trh_request_t *request, int status);
+
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
 /* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
 void trh_send_json(request_rec *r, int status, const char *body);
@@ -342,6 +344,9 @@ int trh_check_told(request_rec *r);
 TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
 
 void trh_register_export(void);
+
+/* ---- what outlives its token -------------------------------------------------------------------------------- */
+
 /*
  * Cutting what outlives its token (trh_stream.c): fixup begins to watch a request, insert puts its filter in, log tells why it was
  * cut. stop: this child ends.
