@@ -68,13 +68,6 @@ static struct {
     trh_stream_t *first;
 } streams = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on)
-{
-    (void)cmd;
-    ((trh_dir_t *)dir)->cut_streams = on;
-    return NULL;
-}
-
 /* ---- is its token still good? ------------------------------------------------------------------------------ */
 
 static apr_time_t steady_now(void)
