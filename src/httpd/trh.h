@@ -210,7 +210,13 @@ trh_request_t *trh_request(const request_rec *r);
 /* The same, also where nobody is known. */
 trh_request_t *trh_record(const request_rec *r);
 
-/* The same, or that of the request that it is a redirect, error document or part of. */
+/*
+ * The request inside httpd that r comes from: that which was redirected to it, also for an error document, before that which it is a
+ * part of. NULL: r is the client's.
+ */
+const request_rec *trh_origin(const request_rec *r);
+
+/* The same, or that of the nearest request that it comes from. */
 trh_request_t *trh_request_of(const request_rec *r);
 
 typedef struct trh_found_t {

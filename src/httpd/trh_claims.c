@@ -108,7 +108,7 @@ static void look(view_t *view, request_rec *r)
 /* That of the request which this one comes from, where httpd does not authenticate anew. */
 static const trh_request_t *inherited(const request_rec *r, bool is_bearer)
 {
-    const request_rec *from = r->main != NULL ? r->main : r->prev;
+    const request_rec *from = trh_origin(r);
 
     return !is_bearer || (from != NULL && from->per_dir_config == r->per_dir_config) ? trh_request_of(r) : NULL;
 }

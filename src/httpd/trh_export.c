@@ -196,7 +196,7 @@ static const trh_request_t *identified(const request_rec *r)
     const request_rec *from;
 
     for (; trh_request(r) == NULL; r = from) {
-        from = r->prev != NULL ? r->prev : r->main;
+        from = trh_origin(r);
         if (from == NULL || r->user == NULL || from->user != r->user || from->per_dir_config != r->per_dir_config) {
             return NULL;
         }

@@ -312,7 +312,7 @@ void trh_stop_streams(void)
 /* The directive counts where the request came from, too: redirects inside httpd forget the location. */
 static bool is_to_be_cut(const request_rec *r)
 {
-    for (; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+    for (; r != NULL; r = trh_origin(r)) {
         if (trh_dir(r)->cut_streams == 1) {
             return true;
         }

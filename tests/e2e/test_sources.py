@@ -56,6 +56,7 @@ def site(new_server, keys, backend):
     server.write("cgi/env", CGI, mode=0o755)
     (server.root / "htdocs" / "cgi-index").mkdir()
     server.write("htdocs/page.shtml", "<!--#printenv -->\n")
+    server.write("htdocs/outer.shtml", '<!--#include virtual="/p/hop/x" -->\n')
     text = issuer("https://idp.test/", jwks("all")) + f"""
 ScriptAliasMatch "^/p/[^/]+/env(/.*)?$" "{{root}}/cgi/env$1"
 AliasMatch "^/p/[^/]+/dir/$" "{{root}}/htdocs/cgi-index/"
@@ -77,7 +78,8 @@ CustomLog "{{root}}/logs/everything" everything
         "index", ALL, "TokRevokeStripToken On", "DirectoryIndex /p/strip/env") + protected(
         "ordered", "TokRevokeTokenFrom cookie=session header=X-Token header") + protected(
         "default", "CGIPassAuth On") + protected("case", "TokRevokeTokenFrom header=x-TOKEN cookie=Session query=Tok") + protected(
-        "strip-header", "TokRevokeStripToken On", "CGIPassAuth On")
+        "strip-header", "TokRevokeStripToken On", "CGIPassAuth On") + protected(
+        "hop", ALL, "TokRevokeStripToken On", "CGIPassAuth On", "RewriteEngine On", 'RewriteRule "." "/p/strip/env" [END]')
     return server.start(text)
 
 
@@ -294,6 +296,13 @@ def test_a_directory_index_knows_the_user_of_a_stripped_token(site, mint):
         env = cgi_env(r)
         assert env["REMOTE_USER"] == "alice"
         assert "access_token=ey" not in r.text and "session=ey" not in r.text and "Bearer ey" not in r.text
+
+
+def test_a_part_of_a_page_that_is_redirected_knows_the_user_of_a_stripped_token(site, mint):
+    """The page is open: what has the token is the part, before its redirect."""
+    for header in (f"Authorization: Bearer {mint()}", f"Cookie: session={mint()}"):
+        env = cgi_env(site.get("/outer.shtml", header))
+        assert env.get("REMOTE_USER") == "alice", env
 
 
 def test_a_client_cannot_name_the_user(site, mint):
