@@ -176,6 +176,9 @@ tr_store_t *trh_store(void);
 /* A revoked token was shown: count it, and say so in the log, at most once a minute for each token. */
 void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *identity);
 
+/* The subject of a token for the log, not longer than a line can bear. */
+const char *trh_subject(const tr_identity_t *identity, apr_pool_t *pool);
+
 /* How long entries must be kept: the largest skew of all issuers, TokRevokeRetain, and what guarded endpoints need. */
 const tr_keep_t *trh_keep(void);
 

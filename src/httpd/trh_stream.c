@@ -12,7 +12,7 @@
  * the socket: where a client is too slow, mpm_event closes it before it destroys the pool with the request in it, and the number
  * may be another connection's by then. So each entry has its own descriptor (dup), which is closed by that cleanup and nobody else.
  */
-#include "trh.h"
+#include "trh_shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,6 @@
 #define INPUT_NAME "TOKREVOKE_CUT_TUNNEL"
 #define TICK apr_time_from_msec(500)
 #define GRACE apr_time_from_msec(750) /* for an answer that had not begun: to a logout by the application itself, perhaps */
-#define SUBJECT_LEN 200               /* bytes of it that are logged */
 
 /* Values of seen that no table ever counts up to. */
 #define DEAD UINT64_MAX
@@ -70,24 +69,15 @@ static struct {
 
 /* ---- is its token still good? ------------------------------------------------------------------------------ */
 
-static apr_time_t steady_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
-}
-
 static void say(const trh_stream_t *stream, const char *why, tr_kind_t by, apr_pool_t *scratch)
 {
-    tr_str_t subject = stream->request->identity->token.sub;
     bool is_revoked = strcmp(why, "revoked") == 0;
 
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, stream->server,
                  "a response is cut after %.1f s: token %s, subject \"%s\", client %s: %s%s",
                  (double)(apr_time_now() - stream->began) / APR_USEC_PER_SEC, tr_fingerprint(stream->request->token, scratch),
-                 tr_str_dup_z(tr_str(subject.data, subject.len < SUBJECT_LEN ? subject.len : SUBJECT_LEN), scratch),
-                 stream->client, is_revoked ? "revoked by " : why, is_revoked ? tr_kind_name(by) : "");
+                 trh_subject(stream->request->identity, scratch), stream->client, is_revoked ? "revoked by " : why,
+                 is_revoked ? tr_kind_name(by) : "");
 }
 
 /* Once, by whoever comes first. */
@@ -98,7 +88,7 @@ static void kill_stream(trh_stream_t *stream, const char *why, tr_kind_t by, apr
     if (!atomic_compare_exchange_strong(&stream->why, &nobody, why)) {
         return;
     }
-    atomic_store(&stream->due, steady_now() + (atomic_load(&stream->seen) == NOT_BEGUN ? GRACE : 0));
+    atomic_store(&stream->due, trh_steady_clock() + (atomic_load(&stream->seen) == NOT_BEGUN ? GRACE : 0));
     atomic_store(&stream->seen, DEAD);
     say(stream, why, by, scratch);
 }
@@ -141,7 +131,7 @@ static bool may_go_on(trh_stream_t *stream, apr_pool_t *pool)
     apr_pool_create(&scratch, pool);
     look_up(stream, scratch);
     apr_pool_destroy(scratch);
-    return atomic_load(&stream->seen) != DEAD || steady_now() < atomic_load(&stream->due);
+    return atomic_load(&stream->seen) != DEAD || trh_steady_clock() < atomic_load(&stream->due);
 }
 
 /* ---- filters ----------------------------------------------------------------------------------------------- */
@@ -218,7 +208,7 @@ static void look_at_locked(trh_stream_t *stream, apr_pool_t *scratch)
     look_up(stream, scratch);
     /* Of a connection with other streams the filter may end this one alone, if something is written soon. */
     if (atomic_load(&stream->seen) == DEAD && !stream->shut &&
-        steady_now() >= atomic_load(&stream->due) + (stream->is_shared ? TICK : 0)) {
+        trh_steady_clock() >= atomic_load(&stream->due) + (stream->is_shared ? TICK : 0)) {
         shut_down(stream);
     }
 }
