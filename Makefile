@@ -326,8 +326,8 @@ run-only: $(MODULE)
 test: deps
 	@$(MAKE) --no-print-directory test-all
 
-# What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
-# every MPM.
+# What the parent does before it has children, what a token must look like, what a clock or a disk does wrong, what the documentation
+# says and what a browser shows, is the same with every MPM. The run over HTTP/2 takes them all.
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py) \
