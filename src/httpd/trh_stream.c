@@ -8,7 +8,8 @@
  *
  * The watcher is needed because nobody may write: handlers wait for a backend, mpm_event waits for a slow client without a thread.
  *
- * Who ends an entry is the cleanup of its request's pool, under the mutex under which the watcher works. That alone would not do for
+ * Who ends an entry is the cleanup of its request's pool, under the mutex under which the watcher works; before the pools below it
+ * go, because the token of a request that mod_dir has turned into that of an index lies in one. That alone would not do for
  * the socket: where a client is too slow, mpm_event closes it before it destroys the pool with the request in it, and the number
  * may be another connection's by then. So each entry has its own descriptor (dup), which is closed by that cleanup and nobody else.
  */
@@ -46,7 +47,7 @@ struct trh_stream_t {
     int socket;     /* our own descriptor */
     bool is_shared; /* the socket: other streams use it, too (HTTP/2) */
     const tr_gate_t *gate;
-    const trh_request_t *request;
+    trh_request_t *request; /* may lie in a pool below that of the request: mod_dir's, of an index */
     server_rec *server;
     const char *client;
     apr_time_t began;
@@ -174,7 +175,8 @@ static apr_status_t watch_output(ap_filter_t *f, apr_bucket_brigade *bb)
 static apr_status_t watch_input(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                                 apr_off_t bytes)
 {
-    return may_go_on(f->ctx, f->c->pool) ? ap_get_brigade(f->next, bb, mode, block, bytes) : cut(f, bb);
+    /* A request that was read behind the one of the tunnel, before that had ended, goes on to read through this. */
+    return f->ctx == NULL || may_go_on(f->ctx, f->c->pool) ? ap_get_brigade(f->next, bb, mode, block, bytes) : cut(f, bb);
 }
 
 void trh_register_stream(void)
@@ -321,7 +323,9 @@ static apr_status_t forget(void *data)
     }
     pthread_mutex_unlock(&streams.mutex);
     close(stream->socket);
+    stream->request->stream = NULL;
     if (stream->input != NULL) {
+        stream->input->ctx = NULL;
         ap_remove_input_filter(stream->input);
     }
     return APR_SUCCESS;
@@ -368,7 +372,7 @@ static bool is_tunnel(const request_rec *r)
     return r->method_number == M_CONNECT || apr_table_get(r->headers_in, "Upgrade") != NULL;
 }
 
-static trh_stream_t *make_stream(request_rec *r, const trh_request_t *request)
+static trh_stream_t *make_stream(request_rec *r, trh_request_t *request)
 {
     trh_stream_t *stream = apr_pcalloc(r->pool, sizeof(*stream));
 
@@ -423,7 +427,7 @@ static bool begin(request_rec *r)
     if (is_tunnel(r)) {
         stream->input = ap_add_input_filter_handle(input_filter, stream, r, r->connection);
     }
-    apr_pool_cleanup_register(r->pool, stream, forget, apr_pool_cleanup_null);
+    apr_pool_pre_cleanup_register(r->pool, stream, forget);
     request->stream = stream;
     return true;
 }
