@@ -52,6 +52,8 @@ class Site:
         server.write("htdocs/big.bin", os.urandom(1 << 20) * (BIG >> 20))
         server.write("htdocs/page.shtml", '<p>open</p><!--#include virtual="/cgi/slow" -->')
         server.write("htdocs/parts.shtml", "".join(f'<!--#include virtual="/part/{i}.txt" -->' for i in range(40)))
+        (server.root / "htdocs" / "index").mkdir()
+        server.write("htdocs/index/index.html", "an index\n")
         (server.root / "htdocs" / "part").mkdir()
         for i in range(40):
             server.write(f"htdocs/part/{i}.txt", f"part {i} " * 500)
