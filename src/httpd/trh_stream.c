@@ -201,11 +201,24 @@ static void shut_down(trh_stream_t *stream)
     (void)shutdown(stream->socket, SHUT_RDWR);
 }
 
+/* Why, beside that its token is revoked? NULL: it need not end. */
+static const char *why_end(const trh_stream_t *stream)
+{
+    const trh_watch_t *watch = trh_watch();
+
+    if (tr_token_check_expiry(&stream->request->identity->token, apr_time_now()) != APR_SUCCESS) {
+        return "expired";
+    }
+    /* Too many tables behind: this process would never hear that it is revoked. */
+    return watch != NULL && atomic_load(&watch->incomplete) != 0 ? "unavailable" : NULL;
+}
+
 static void look_at_locked(trh_stream_t *stream, apr_pool_t *scratch)
 {
-    if (atomic_load(&stream->seen) != DEAD &&
-        tr_token_check_expiry(&stream->request->identity->token, apr_time_now()) != APR_SUCCESS) {
-        kill_stream(stream, "expired", TR_KIND_TOKEN, scratch);
+    const char *why = atomic_load(&stream->seen) != DEAD ? why_end(stream) : NULL;
+
+    if (why != NULL) {
+        kill_stream(stream, why, TR_KIND_TOKEN, scratch);
     }
     look_up(stream, scratch);
     /* Of a connection with other streams the filter may end this one alone, if something is written soon. */
@@ -331,7 +344,6 @@ static apr_status_t forget(void *data)
     return APR_SUCCESS;
 }
 
-/* Returns 0, or an error of the system. */
 static int enter(trh_stream_t *stream)
 {
     int err;
@@ -391,15 +403,12 @@ static void say_unwatched(request_rec *r, int err, bool has_socket)
 {
     static _Atomic int64_t last_s;
 
-    if (trh_is_said(&last_s)) {
-        return;
+    if (!trh_is_said(&last_s)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r,
+                      has_socket ? "TR063: a response was not begun, because it could not be cut: no thread"
+                                 : "TR060: a response was not begun, because it could not be cut: no descriptor; raise the "
+                                   "limit of open files");
     }
-    if (has_socket) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r, "TR063: a response was not begun, because it could not be cut: no thread");
-        return;
-    }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r,
-                  "TR060: a response was not begun, because it could not be cut: no descriptor; raise the limit of open files");
 }
 
 /* True: it is watched, or need not be. False: nobody could cut it. */

@@ -538,3 +538,25 @@ def test_that_the_database_cannot_be_read_cuts_nothing(own_site, mint):
         with logged(site, "revoked by token"):
             site.revoke_now(token)
             read_until_cut(c.sock)
+
+
+def test_what_a_child_watches_that_can_never_hear_of_revocations_again_is_cut(own_site, mint):
+    """It is two tables behind: nobody writes to its own any more, and its requests are answered 503."""
+    site = own_site()
+    site.expect_log("AH03093|AH00(046|045)", always=True)
+    token, conf = mint(), (site.root / "conf/httpd.conf").read_text(encoding="utf-8")
+    with site.open("/p/proxied/events", token) as c, WebSocket(site, "/p/tunnel/chat", token) as ws:
+        for capacity in (5000, 6000):
+            site.write("conf/httpd.conf", f"{conf}TokRevokeCapacity {capacity}\n")
+            site.graceful()
+        time.sleep(1.5)
+        c.more()
+        assert ws.echoes(b"still there") and site.said() == []
+        with logged(site, "unavailable", "unavailable"):
+            site.write("conf/httpd.conf", f"{conf}TokRevokeCapacity 7000\n")
+            site.graceful()
+            began = time.monotonic()
+            data, ended, _ = read_until_cut(c.sock)
+            assert is_truncated(c.buffer + data) and ended - began < WITHIN
+            read_until_cut(ws.sock)
+    assert site.bearer("/p/cut/ok.txt", token).status == 200
