@@ -88,9 +88,13 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_note_auth_failure(trh_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(trh_check_settled, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* Before mod_rewrite and mod_headers, which may look at it. */
+    ap_hook_fixups(trh_promote, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_fixups(trh_tell_application, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* Before mod_proxy and whoever else answers; and before any redirect inside httpd, which forgets the location. */
     ap_hook_fixups(trh_guard_fixup, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Once more: mod_negotiation and mod_dir do it in their fixups. */
+    ap_hook_fixups(trh_promote, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_fixups(trh_list_part, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_fixups(trh_check_told, NULL, NULL, APR_HOOK_REALLY_LAST);
     /* When everybody else has said where the request goes. */
     ap_hook_fixups(trh_stream_fixup, NULL, NULL, APR_HOOK_REALLY_LAST);

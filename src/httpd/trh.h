@@ -325,6 +325,9 @@ int trh_check_settled(request_rec *r);
 /* Did an expression look for a token that authn did not? *found: the good one that it saw, or NULL. */
 bool trh_claims_seen(const trh_request_t **found, const request_rec *r);
 
+/* A part becomes this request, with what its expressions have seen. */
+void trh_take_over_claims(request_rec *r, const request_rec *part);
+
 /* May one do so yet, until the answer begins? */
 bool trh_may_see_claims(request_rec *r);
 
@@ -346,6 +349,9 @@ int trh_clean_local_fields(request_rec *r);
 /* Hook: variables and fields for whoever answers this request. */
 int trh_tell_application(request_rec *r);
 
+/* What a part of this request, which becomes it, was told. */
+void trh_take_over_fields(request_rec *r, const request_rec *part);
+
 /* Hook behind all who set fields: refuse a token whose claims have brought a line break into one. */
 int trh_check_told(request_rec *r);
 
@@ -353,6 +359,10 @@ int trh_check_told(request_rec *r);
 TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_token_t *token);
 
 void trh_register_export(void);
+
+/* Hooks (trh_promote.c): a part of a request may become it; has one? */
+int trh_list_part(request_rec *r);
+int trh_promote(request_rec *r);
 
 /* ---- what outlives its token -------------------------------------------------------------------------------- */
 

@@ -73,6 +73,9 @@ ErrorDocument 404 /err/env/404
 <Location "/open/">
     Require all granted
 </Location>
+<Location "/open/back">
+    RequestHeader set X-From "expr=%{{reqenv:REDIRECT_TOKEN_CLAIM_role}}" "expr=-n reqenv('REDIRECT_TOKEN_CLAIM_role')"
+</Location>
 <Location "/open/guarded">
     TokRevokeGuardTokenEndpoint On
 </Location>
@@ -90,6 +93,7 @@ ErrorDocument 404 /err/env/404
         'RewriteRule "." "/open/env?known" [END]') + protected(
         "copied", "RequestHeader set X-Copied %{TOKEN_CLAIM_role}e", 'RequestHeader set X-Expr "expr=%{REMOTE_USER}"',
         'RequestHeader set X-Reqenv "expr=%{reqenv:TOKEN_CLAIM_role}"') + protected(
+        "turned", "RewriteEngine On", 'RewriteRule "." "/open/back" [END]') + protected(
         "guarded", ROLE, "TokRevokeGuardTokenEndpoint On") + protected(
         "optional", USER, ROLE, "TokRevokeOptional On", "Require all granted") + protected(
         "early", "SetEnvIf X-Role (.+) early=$1", "Require expr req('X-Role') == 'spoof'"))
@@ -316,8 +320,9 @@ def test_where_tokens_are_optional_only_a_good_one_makes_headers(site, mint):
 @pytest.mark.parametrize("role", ["a\r\nX-Admin: 1", "a\nb", "a\rb", "\r\n\r\nGET / HTTP/1.1\r\n\r\n"], ids=repr)
 def test_a_line_break_that_a_header_rule_takes_from_a_claim_is_malformed(site, mint, backend, role):
     backend.take()
-    r = site.get("/p/copied/back", auth(mint(role=role)))
-    assert (r.status, r.reason) == (401, "malformed") and backend.take() == [], r
+    for path in ("/p/copied/back", "/p/turned/back"):
+        r = site.get(path, auth(mint(role=role)))
+        assert (r.status, r.reason) == (401, "malformed") and backend.take() == [], r
 
 
 def test_a_name_of_one_virtual_host_counts_for_all(new_server, keys):
