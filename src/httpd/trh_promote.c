@@ -108,29 +108,39 @@ static int take_identity(request_rec *r, const request_rec *part)
         request->identity = rv == APR_SUCCESS ? apr_pmemdup(r->pool, &identity, sizeof(identity)) : NULL;
         request->verdict = rv;
     }
-    if (request->identity != NULL) {
-        r->user = (char *)identity.user;
-        r->ap_auth_type = part->ap_auth_type;
-    }
+    r->user = request->identity != NULL ? (char *)identity.user : NULL;
+    r->ap_auth_type = request->identity != NULL ? part->ap_auth_type : NULL;
     ap_set_module_config(r->request_config, &tokrevoke_module, request);
-    if (request->stripped) {
-        trh_strip_token(r, trh_sources(trh_dir(r)));
-    }
     return DECLINED;
+}
+
+/* Is somebody else, or nobody, known here? Whoever was let in on the way stays known where nobody is asked. */
+static bool is_news(const request_rec *r, const request_rec *part)
+{
+    const trh_request_t *here = trh_request(r);
+    const trh_request_t *there = trh_record(part);
+
+    if (there == NULL || here == NULL || there->identity == NULL) {
+        return there != NULL && here == NULL;
+    }
+    return !tr_str_eq(here->token, there->token) || strcmp(here->identity->user, there->identity->user) != 0;
 }
 
 int trh_promote(request_rec *r)
 {
     const request_rec *part = take_part(r);
-    const trh_request_t *request = part != NULL ? trh_record(part) : NULL;
-    int status = DECLINED;
+    const trh_request_t *there = part != NULL ? trh_record(part) : NULL;
+    int status;
 
     if (part == NULL) {
         return DECLINED;
     }
-    /* Whoever was let in on the way stays known where nobody is asked. */
-    if (request != NULL && (request->identity != NULL || trh_request(r) == NULL)) {
-        status = take_identity(r, part);
+    status = is_news(r, part) ? take_identity(r, part) : DECLINED;
+    if (there != NULL && there->stripped) {
+        trh_strip_token(r, trh_sources(trh_dir(r)));
+        if (trh_record(r) != NULL) {
+            trh_record(r)->stripped = true;
+        }
     }
     trh_take_over_claims(r, part);
     trh_take_over_fields(r, part);

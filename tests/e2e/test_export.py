@@ -176,6 +176,14 @@ def test_two_thousand_claims_are_no_trouble(site, mint):
     assert len([name for name in got if name[0] == "c"]) == 900
 
 
+def test_names_by_deep_paths_do_not_burst_the_environment(site, mint):
+    """Each of many members at the end of a long path would have a name as long as the path."""
+    deep = {f"a{i}": 1 for i in range(500)}
+    for _ in range(27):
+        deep = {"k" * 200: deep}
+    assert "TOKEN_CLAIM_" + "k" * 200 in env_of(site.get("/p/env/env", auth(mint(**deep))))
+
+
 def test_a_part_of_a_page_that_has_no_identity_gets_none(site, mint):
     """An open location inside a protected page. httpd itself lets it inherit the page's REMOTE_USER, if nothing else."""
     r = site.get("/p/plain/page.shtml", auth(mint(role="chief")))
