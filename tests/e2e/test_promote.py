@@ -1,5 +1,8 @@
 """Files that DirectoryIndex or MultiViews finds, and that have a configuration of their own: they are protected as if asked for by name."""
 
+import threading
+import time
+
 import pytest
 
 from httpd import endpoint
@@ -7,6 +10,11 @@ from issuers import issuer, jwks, write_keys
 from test_export import CGI, auth, env_of
 
 PLACES = ("/files/", "/files/index", "/files/index.cgi")
+SLOW = """#!/bin/sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+for i in $(seq 300); do echo line $i; sleep 0.1; done
+echo end
+"""
 OWN = ("/own/", "/own/index", "/own/index.cgi")
 
 
@@ -16,8 +24,9 @@ def site(new_server, keys):
     server.runs_scripts = True
     server.extra_modules = ("negotiation",)
     write_keys(server, keys)
-    for folder in ("files", "own", "optional", "lazy"):
+    for folder in ("files", "own", "optional", "lazy", "slow"):
         server.write(f"htdocs/{folder}/index.cgi", CGI, mode=0o755)
+    server.write("htdocs/slow/index.cgi", SLOW, mode=0o755)
     server.write("htdocs/own/.htaccess", '<Files "index.cgi">\nTokRevokeClaimHeader X-Own role\n</Files>\n')
     sections = "".join(f"""
 <Directory "{{root}}/htdocs/{folder}">
@@ -30,6 +39,7 @@ def site(new_server, keys):
 </Directory>
 """ for folder, lines in {
         "files": "TokRevokeStripToken On\nTokRevokeClaimHeader X-Role role\nRequestHeader setifempty X-Role none\nRequire valid-user",
+        "slow": "TokRevokeCutStreams On\nRequire valid-user",
         "optional": "TokRevokeOptional On\nTokRevokeClaimHeader X-Role role\nRequire all granted",
         "lazy": "Require all granted\n<If \"token_claim('role') == 'chief'\">\nSetEnv CHIEF yes\n</If>",
     }.items())
@@ -78,6 +88,18 @@ def test_without_a_good_token_it_is_closed(site, mint):
     assert site.revoke(token).status == 200
     for headers in ((), (auth(token),), (auth(mint(exp=1)),)):
         assert site.get("/files/", *headers).status == 401
+
+
+def test_a_long_answer_ends_with_its_token(site, mint):
+    token = mint()
+    threading.Timer(1, site.revoke, (token,)).start()
+    began = time.monotonic()
+    try:
+        r = site.get("/slow/", auth(token))
+    except Exception:
+        r = None
+    assert time.monotonic() - began < 5 and (r is None or "end" not in r.text), r
+    site.wait_log("a response is cut after")
 
 
 @pytest.mark.parametrize("path", OWN)
