@@ -110,7 +110,8 @@ static void strip_variables(request_rec *r, tr_str_t token)
     for (int i = 0; text != NULL && i < all->nelts; i++) {
         apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
 
-        if (strstr(entry->val, text) != NULL) {
+        /* mod_include adds some without a value */
+        if (entry->val != NULL && strstr(entry->val, text) != NULL) {
             entry->val = without(entry->val, text, token.len, r->pool);
         }
     }
