@@ -138,6 +138,7 @@ class Httpd:
         self.threads = 32  # of a child; with fewer than there are connections, mpm_event closes idle ones
         self.port = None
         self.process = None
+        self.serving = set()
         self.seen = 0
         self.expected = []
         self.always = [re.compile(tls.HARMLESS)] if H2 else []
@@ -409,11 +410,33 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         shutil.rmtree(self.root, ignore_errors=True)
 
     def pids(self):
-        """The children that serve requests: cgid's helper is no one of them."""
-        listing = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True,
-                                 check=False).stdout
-        return sorted(int(line.split()[0]) for line in listing.splitlines()
-                      if "defunct" not in line and "cgid" not in self.role(int(line.split()[0])))
+        """The children that serve requests: cgid's helper is no one of them. Asked thousands of times, so without ps."""
+        found = []
+        for pid in self.offspring():
+            with contextlib.suppress(OSError):
+                state, *rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+                if state not in b"ZX" and self.serves(pid, rest[18]):
+                    found.append(pid)
+        return sorted(found)
+
+    def offspring(self):
+        """Every child process, by the kernel's list; that may pass over one while another ends, so it must say the same twice."""
+        names = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = None
+        try:
+            while found != (fresh := names.read_bytes()):
+                found = fresh
+        except (FileNotFoundError, ProcessLookupError):
+            if self.process.poll() is None:
+                raise
+            found = b""
+        return [int(pid) for pid in found.split()]
+
+    def serves(self, pid, began):
+        """Once it does, it always will; began tells a process from a later one of the same number."""
+        if (pid, began) not in self.serving and self.role(pid) == "server":
+            self.serving.add((pid, began))
+        return (pid, began) in self.serving
 
     @staticmethod
     def role(pid):
@@ -478,10 +501,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def holders(self, connections):
         """The child at the other end of each connection, by the kernel's books; None where no child has taken it yet."""
         at = {}
-        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-            _, here, there, *rest = line.split()
-            if here.endswith(f":{self.port:04X}"):
-                at[int(there.rpartition(":")[2], 16)] = f"socket:[{rest[6]}]"
+        for row in re.finditer(rf"^ *\d+: [0-9A-F]+:{self.port:04X} .*$", Path("/proc/net/tcp").read_text(encoding="ascii"), re.M):
+            there, inode = row[0].split()[2:10:7]
+            at[int(there.rpartition(":")[2], 16)] = f"socket:[{inode}]"
         who = {link: pid for pid in self.pids() for link in files_of(pid)}
         return [who.get(at.get(c.sock.getsockname()[1])) for c in connections]
 
