@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import tls
+import workers
 from client import Conn
 
 REPO = Path(__file__).resolve().parents[2]
@@ -103,10 +104,13 @@ def environment(run):
 
 
 def free_port():
-    """Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place."""
+    """
+    Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place. Test processes
+    that run side by side take turns in the range.
+    """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
     for _ in range(1000):
-        port = random.randrange(10000, lowest)
+        port = random.randrange(10000 + workers.NUMBER, lowest, workers.COUNT)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))

@@ -382,6 +382,7 @@ def test_the_other_locks_work(new_server, keys, mint, kind):
     refused(server, late, "revoked")
 
 
+@pytest.mark.alone("counts the shared memory of the whole machine")
 def test_a_stop_leaves_nothing_behind(new_server, keys, mint):
     """No file in the run folder but httpd's own, and no shared memory of System V."""
     def segments():
