@@ -21,8 +21,6 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    if workers.COUNT > 1:
-        workers.longest_first(items)
     for item in items:
         if servers.H2 and (mark := item.get_closest_marker("h1")):
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))

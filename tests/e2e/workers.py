@@ -1,6 +1,6 @@
 """
-Test processes side by side (pytest-xdist). A file of tests belongs to one of them, which has its own keys, servers and ports. A test
-that is marked alone has the machine to itself: no other begins before it ends.
+Test processes side by side (pytest-xdist). A file of tests belongs to one of them, which has its own keys, servers and ports. A
+test that is marked alone has the machine to itself: no other begins before it ends.
 """
 
 import contextlib
@@ -19,13 +19,9 @@ COUNT = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 PATIENCE = 15  # seconds for a process that was interrupted to stop its servers
 
 # What takes longest begins first, so that all processes end at about the same time.
-LONGEST = ("cutoff_race", "browser", "snippets", "keys", "store_stall", "streams", "store_restart", "store", "store_start", "lifecycle",
-           "introspect", "store_clock", "flows", "store_follow", "browser_login", "browser_streams", "backchannel", "guard")
-
-
-def longest_first(items):
-    rank = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))  # stable: within a file the order stays
+LONGEST = ("syscalls", "cutoff_race", "browser", "snippets", "keys", "store_stall", "streams", "store_restart", "store",
+           "store_start", "lifecycle", "introspect", "store_clock", "flows", "store_follow", "browser_login", "browser_streams",
+           "backchannel", "guard")
 
 
 def lend(path, folder):
@@ -37,13 +33,17 @@ def lend(path, folder):
 
 class Worker:
     """
-    One of the processes. Who wants to be alone must not wait until by chance nobody runs, so there are two locks: everybody passes
-    the gate, one after the other, and then holds the room, together with others or alone; who is alone keeps the gate shut.
+    One of the processes. Who wants to be alone must not wait until by chance nobody runs, so there are two locks: everybody
+    passes the gate, one after the other, and then holds the room, together with others or alone; the one alone keeps it shut.
     """
 
     def __init__(self, folder):
         self.gate, self.room = (os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600) for name in ("gate", "room"))
         self.diary = folder / f"{os.getpid()}.runs"
+
+    def pytest_collection_modifyitems(self, items):
+        rank = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(item.path.name, len(rank)))  # stable: within a file the order stays
 
     def pytest_sessionstart(self):
         self.diary.write_text("nothing yet", encoding="utf-8")
