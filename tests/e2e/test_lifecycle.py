@@ -57,7 +57,7 @@ def all_refused(site, tokens):
     for token in tokens:
         try:
             r = c.request("GET", PAGE, "Authorization: Bearer " + token)
-        except EOFError:
+        except (EOFError, ConnectionError):
             assert c.buffer == b""
             c.close()
             c = site.connect()
