@@ -358,6 +358,8 @@ test-all:
 	@$(AGAIN) WERROR=1 e2e MPM=event
 	$(call STAMP,end to end: worker with HTTP/2 over TLS)
 	@$(AGAIN) WERROR=1 e2e MPM=worker H2=1
+	$(call STAMP,end to end: worker with what is of HTTP/1.1 alone)
+	@$(AGAIN) WERROR=1 e2e MPM=worker PYTEST_FLAGS="-q -m h1" TESTS="$(MPM_TESTS)"
 	$(call STAMP,end to end: prefork)
 	@$(AGAIN) WERROR=1 e2e MPM=prefork TESTS="$(MPM_TESTS)"
 	$(call STAMP,crashes and faults)

@@ -20,6 +20,8 @@ ROLE = "TokRevokeClaimHeader X-Role role"
 USER = "TokRevokeClaimHeader X-User sub"
 WRONG = re.compile("spoof", re.I)
 
+NO_H2 = pytest.mark.h1("HTTP/2 has no Connection")
+
 
 @pytest.fixture(scope="module")
 def backend():
@@ -295,6 +297,7 @@ def test_a_page_put_together_of_parts_passes_nothing_on(site):
     assert r.status == 200 and r.text.count("REQUEST_METHOD=") == 2 and not WRONG.search(r.text), r
 
 
+@NO_H2
 def test_a_name_from_a_htaccess_counts_in_its_place(site, mint):
     spoofs = ("X-Own: spoof", "X-Mine: spoof")
     seen = env_of(site.get("/own/env.cgi", auth(mint(role="chief")), *spoofs))
@@ -307,6 +310,7 @@ def test_a_name_from_a_htaccess_counts_in_its_place(site, mint):
     assert "HTTP_X_MINE=chief" in inside and not WRONG.search(r.text), r
 
 
+@NO_H2
 @pytest.mark.parametrize("way", ["Connection: X-Role", "Connection: close, X-Role", "Connection: keep-alive,x-role ,X-User",
                                  "Connection: X_ROLE;X-Role", "Connection: foo X-Role", "Proxy-Connection: X-Role",
                                  'Connection: "X-Role"', "Connection: ,,X-Role,,", "Connection:\tX-Role\t",
@@ -364,6 +368,7 @@ ScriptAlias "/env" "{root}/cgi/env"
     assert "HTTP_X_ROLE" not in env_of(server.get("/env", "X-Role: spoof", host="two.test"))
 
 
+@NO_H2
 def test_other_names_in_connection_still_count(site, mint):
     token = mint(role="chief")
     fields = fields_of(site.get("/p/back/back", auth(token), "X-Hop: 1", "Connection: X-Role, X-Hop"))
@@ -375,7 +380,7 @@ def test_other_names_in_connection_still_count(site, mint):
 
 def trailing(path, trailer, *headers):
     head = "\r\n".join((f"POST {path} HTTP/1.1", "Host: a.test", "Content-Type: application/x-www-form-urlencoded",
-                        "Transfer-Encoding: chunked", "Connection: close", *headers))
+                        "Transfer-Encoding: chunked", *headers))
     return f"{head}\r\n\r\n3\r\na=b\r\n0\r\n{trailer}: spoof\r\nX-Kept: kept\r\n\r\n".encode()
 
 

@@ -15,6 +15,8 @@ from issuers import issuer, jwks, write_keys
 from storing import BASIC, JSON, SLOW, basic, text, until, write_users
 from streaming import STUBBORN, Echo, WebSocket, read_until_cut
 
+pytestmark = pytest.mark.h1("tunnels and chunks are of HTTP/1.1; streams of HTTP/2 are in test_streams_h2")
+
 WITHIN = 2 * SLOW  # seconds
 CUT = "TokRevokeCutStreams On"
 STRICT = "https://strict.test/"  # no clock skew

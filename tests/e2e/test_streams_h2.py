@@ -10,6 +10,8 @@ import pytest
 from httpd import MPM
 from test_streams import BIG, STRICT, WITHIN, Site, logged
 
+pytestmark = pytest.mark.h1("speaks HTTP/2 without TLS")
+
 if MPM == "prefork":
     pytest.skip("mod_http2 does not run on mpm_prefork", allow_module_level=True)
 
