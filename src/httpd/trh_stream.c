@@ -68,6 +68,22 @@ static struct {
     trh_stream_t *first;
 } streams = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/* mpm_prefork ends a child in its signal handler, cleanups and all: not while that child holds what they need. */
+static void hold(sigset_t *before)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    pthread_mutex_lock(&streams.mutex);
+}
+
+static void release(const sigset_t *before)
+{
+    pthread_mutex_unlock(&streams.mutex);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 /* ---- is its token still good? ------------------------------------------------------------------------------ */
 
 static void say(const trh_stream_t *stream, const char *why, tr_kind_t by, apr_pool_t *scratch)
@@ -280,18 +296,14 @@ static void make_call(void)
 /* With the first stream: most children never get one. Returns 0, or an error of the system. */
 static int start_locked(void)
 {
-    sigset_t all, before;
     int err;
 
     if (streams.is_running) {
         return 0;
     }
     make_call();
-    /* httpd's own threads handle its signals. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* It takes over that all signals are blocked: httpd's own threads handle them. */
     err = pthread_create(&streams.thread, NULL, watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     streams.is_running = err == 0;
     return err;
 }
@@ -328,13 +340,14 @@ static bool is_to_be_cut(const request_rec *r)
 static apr_status_t forget(void *data)
 {
     trh_stream_t *stream = data;
+    sigset_t before;
 
-    pthread_mutex_lock(&streams.mutex);
+    hold(&before);
     *stream->link = stream->next;
     if (stream->next != NULL) {
         stream->next->link = stream->link;
     }
-    pthread_mutex_unlock(&streams.mutex);
+    release(&before);
     close(stream->socket);
     stream->request->stream = NULL;
     if (stream->input != NULL) {
@@ -346,9 +359,10 @@ static apr_status_t forget(void *data)
 
 static int enter(trh_stream_t *stream)
 {
+    sigset_t before;
     int err;
 
-    pthread_mutex_lock(&streams.mutex);
+    hold(&before);
     err = start_locked();
     if (err == 0) {
         if (streams.first == NULL) {
@@ -361,7 +375,7 @@ static int enter(trh_stream_t *stream)
         stream->link = &streams.first;
         streams.first = stream;
     }
-    pthread_mutex_unlock(&streams.mutex);
+    release(&before);
     return err;
 }
 
