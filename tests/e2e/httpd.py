@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 import tls
@@ -143,6 +144,7 @@ class Httpd:
         self.port = None
         self.process = None
         self.serving = set()
+        self.sockets = set()  # references to those of the connections that tests have made and not forgotten
         self.seen = 0
         self.expected = []
         self.always = [re.compile(tls.HARMLESS)] if H2 else []
@@ -388,7 +390,10 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.expect_log("AH03093", always=True)  # mpm_event complains of a request that was answered just now
-            if not self.quiet():
+            self.hang_up()
+            # A child that was told to leave in peace hears no other word while threads of it have connections: all of them with
+            # mpm_worker, and those of HTTP/2 that wait for their client with mpm_event.
+            if not self.quiet() and MPM != "worker" and not H2:
                 self.leave()
             self.process.terminate()
             try:
@@ -398,6 +403,15 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
                 self.process.wait(10)
         if self in live:
             live.remove(self)
+
+    def hang_up(self):
+        """
+        End the connections that are left, perhaps by a test that has failed: children that a graceful restart has told to leave may
+        wait for each of them, whatever else they are told, until httpd kills them and says so.
+        """
+        for made in tuple(self.sockets):
+            if sock := made():
+                sock.close()
 
     def leave(self):
         """Let the children end what they do, for a moment."""
@@ -518,7 +532,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         return f"{SCHEME}://127.0.0.1:{self.port}"
 
     def connect(self, source=None):
-        return Conn("127.0.0.1", self.port, source=source)
+        c = Conn("127.0.0.1", self.port, source=source)
+        self.sockets.add(weakref.ref(c.sock, self.sockets.discard))
+        return c
 
     def get(self, path, *headers, method="GET", body=None, host=None):
         with self.connect() as c:
