@@ -204,13 +204,17 @@ H2     ?=
 TR_SAN ?=
 TESTS  ?= tests/e2e
 PYTEST_FLAGS ?= -q
+# As many test processes as processors; each file of tests belongs to one. 1: one after the other, as for -s, --pdb or a debugger.
+E2E_JOBS ?= $(JOBS)
+SIDE_BY_SIDE = $(if $(filter-out 0 1,$(E2E_JOBS)),-n $(E2E_JOBS) --dist loadfile --max-worker-restart 0)
 # A test that hangs must not hang everything; the interrupt lets pytest stop its servers and say where it was.
 E2E_LIMIT ?= 15m
 e2e: $(MODULE) node apps
 	@echo "== e2e: mpm_$(MPM)$(if $(H2),$(comma) HTTP/2 over TLS), $(MODULE)"
 	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_H2=$(H2) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
 	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
-	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(TESTS)
+	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
+	  $(PYTEST_FLAGS) $(TESTS)
 
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
 CRASH_ROUNDS ?= 25
@@ -220,11 +224,11 @@ crash: $(MODULE) node
 	@echo "== crash: mpm_$(MPM), $(MODULE)"
 	TR_CRASH_ROUNDS=$(CRASH_ROUNDS) TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_NODE=$(abspath $(NODE_DIR)) \
 	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
-	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
+	  $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
-	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
-	  E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
@@ -332,8 +336,8 @@ run-only: $(MODULE)
 test: deps
 	@$(MAKE) --no-print-directory test-all
 
-# What the parent does before it has children, what a token must look like, and what a clock or a disk does wrong, is the same with
-# every MPM.
+# What the parent does before it has children, what a token must look like, what a clock or a disk does wrong, what the documentation
+# says and what a browser shows, is the same with every MPM. The run over HTTP/2 takes them all.
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py) \
@@ -360,6 +364,8 @@ test-all:
 	@$(AGAIN) WERROR=1 e2e MPM=event
 	$(call STAMP,end to end: worker with HTTP/2 over TLS)
 	@$(AGAIN) WERROR=1 e2e MPM=worker H2=1
+	$(call STAMP,end to end: worker with what is of HTTP/1.1 alone)
+	@$(AGAIN) WERROR=1 e2e MPM=worker PYTEST_FLAGS="-q -m h1" TESTS="$(MPM_TESTS)"
 	$(call STAMP,end to end: prefork)
 	@$(AGAIN) WERROR=1 e2e MPM=prefork TESTS="$(MPM_TESTS)"
 	$(call STAMP,crashes and faults)
@@ -410,7 +416,8 @@ help:
 #H make deps                install what building and testing need (apt)
 #H make unit                unit tests
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
-#H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, H2=1 for HTTP/2 over TLS, TESTS=, PYTEST_FLAGS=)
+#H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, H2=1 for HTTP/2 over TLS, TESTS=, PYTEST_FLAGS=,
+#H                          E2E_JOBS= processes side by side; 1 for -s or --pdb)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
 #H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus

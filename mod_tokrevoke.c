@@ -41,6 +41,11 @@ static const command_rec directives[] = {
     AP_INIT_FLAG("TokRevokeStripToken", trh_set_strip_token, NULL, IN_DIRECTORY, "On: the app behind never sees the token"),
     AP_INIT_TAKE1("TokRevokeLoginURL", trh_set_login, NULL, IN_DIRECTORY, "where browsers without a good token are sent, or off"),
     AP_INIT_FLAG("TokRevokeOptional", trh_set_optional, NULL, IN_DIRECTORY, "On: nobody is turned away for lack of a token"),
+    AP_INIT_FLAG("TokRevokeClaimEnv", trh_set_claim_env, NULL, IN_DIRECTORY, "On: claims are in the environment"),
+    AP_INIT_TAKE2("TokRevokeClaimHeader", trh_set_claim_header, NULL, IN_DIRECTORY,
+                  "a header of the request for the application, and its claim"),
+    AP_INIT_FLAG("TokRevokeCutStreams", trh_set_cut_streams, NULL, IN_DIRECTORY,
+                 "On: what outlives its token is cut: a WebSocket, an event stream, a download"),
     AP_INIT_TAKE1("TokRevokeAnswers", trh_set_answers, NULL, IN_DIRECTORY, "rfc7009 or strict"),
     AP_INIT_ITERATE("TokRevokeAllowOrigin", trh_set_allow_origin, NULL, IN_DIRECTORY,
                     "origins that may call the endpoint from a browser"),
@@ -63,53 +68,52 @@ static const command_rec directives[] = {
                      "types of the header Clear-Site-Data that logout sends, or off"),
     AP_INIT_FLAG("TokRevokeLogoutGet", trh_set_logout_get, NULL, IN_DIRECTORY, "On: GET logs out without asking"),
     AP_INIT_TAKE1("TokRevokeLogoutPage", trh_set_logout_page, NULL, IN_DIRECTORY, "template of the page that asks"),
-    AP_INIT_FLAG("TokRevokeClaimEnv", trh_set_claim_env, NULL, IN_DIRECTORY, "On: claims are in the environment"),
-    AP_INIT_TAKE2("TokRevokeClaimHeader", trh_set_claim_header, NULL, IN_DIRECTORY,
-                  "a header of the request for the application, and its claim"),
-    AP_INIT_FLAG("TokRevokeCutStreams", trh_set_cut_streams, NULL, IN_DIRECTORY,
-                 "On: what outlives its token is cut: a WebSocket, an event stream, a download"),
     {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL}};
 
+/* As a request meets them. */
 static void register_hooks(apr_pool_t *pool)
 {
     ap_hook_pre_config(trh_pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(trh_post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(trh_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_expr_lookup(trh_find_function, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before anybody looks at the request, on every path. */
     ap_hook_post_read_request(trh_clean_fields, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_header_parser(trh_clean_local_fields, NULL, NULL, APR_HOOK_REALLY_FIRST);
     /* Before whoever demands authentication: a preflight carries none (CORS), and errors need the headers too. */
     ap_hook_check_access_ex(trh_cors, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
-    ap_hook_force_authn(trh_force_authn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_access_ex(trh_check_access, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_force_authn(trh_force_decision, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_fixups(trh_check_settled, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_expr_lookup(trh_find_function, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_force_authn(trh_force_authn, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_authn(trh_check_authn, NULL, NULL, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_authz(trh_check_authz, NULL, NULL, APR_HOOK_REALLY_FIRST, AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_note_auth_failure(trh_note_auth_failure, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_fixups(trh_check_settled, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Before mod_rewrite and mod_headers, which may look at it. */
+    ap_hook_fixups(trh_promote, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(trh_tell_application, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Before mod_proxy and whoever else answers; and before any redirect inside httpd, which forgets the location. */
+    ap_hook_fixups(trh_guard_fixup, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Once more: mod_negotiation and mod_dir do it in their fixups. */
+    ap_hook_fixups(trh_promote, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_fixups(trh_list_part, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_fixups(trh_check_told, NULL, NULL, APR_HOOK_REALLY_LAST);
+    /* When everybody else has said where the request goes. */
+    ap_hook_fixups(trh_stream_fixup, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_insert_filter(trh_guard_insert, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(trh_stream_insert, NULL, NULL, APR_HOOK_MIDDLE);
     /* Behind mod_headers, so that nothing written in the configuration opens a private answer to shared caches. */
     ap_hook_insert_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
-    /* Before mod_rewrite and mod_headers, which may look at it. */
-    ap_hook_fixups(trh_tell_application, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_fixups(trh_check_told, NULL, NULL, APR_HOOK_REALLY_LAST);
-    /* Before mod_proxy and whoever else answers; and before any redirect inside httpd, which forgets the location. */
-    ap_hook_fixups(trh_guard_fixup, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(trh_guard_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_insert_filter(trh_guard_insert, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_logout_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_introspect_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(trh_backchannel_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    trh_register_authz(pool);
-    trh_register_filter();
-    trh_register_export();
-    /* When everybody else has said where the request goes. */
-    ap_hook_fixups(trh_stream_fixup, NULL, NULL, APR_HOOK_REALLY_LAST);
-    ap_hook_insert_filter(trh_stream_insert, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(trh_stream_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    trh_register_authz(pool);
+    trh_register_export();
     trh_register_filter();
     trh_register_stream();
     trh_register_guard();

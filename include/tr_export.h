@@ -19,7 +19,7 @@ typedef struct tr_variable_t {
  * Every claim as a variable (tr_variable_t), in no certain order: its name behind prefix, with `_` for each byte that is no letter,
  * digit or `_`; a string as it is, everything else as compact JSON text. Members of objects are there by themselves, too, under
  * parent_child. Where claims would share a name (case does not count) the shorter path wins, of two of one length the one whose
- * spelling needed no change, else none of them is there.
+ * spelling needed no change, else none of them is there. Names over TR_MAX_CLAIM_NAME_LEN (the prefix apart) are left out.
  */
 apr_array_header_t *tr_export_variables(const tr_json_t *payload, const char *prefix, apr_pool_t *pool);
 

@@ -158,10 +158,10 @@ const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url);
 const char *trh_set_optional(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_claim_env(cmd_parms *cmd, void *dir, int on);
 const char *trh_set_claim_header(cmd_parms *cmd, void *dir, const char *field, const char *claim);
+const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on);
 
 /* Of two places: what the inner one says of a field counts. */
 apr_array_header_t *trh_merge_claim_headers(const apr_array_header_t *base, apr_array_header_t *add, apr_pool_t *pool);
-const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on);
 
 /* ---- life cycle -------------------------------------------------------------------------------------------- */
 
@@ -177,6 +177,9 @@ tr_store_t *trh_store(void);
 
 /* A revoked token was shown: count it, and say so in the log, at most once a minute for each token. */
 void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *identity);
+
+/* The subject of a token for the log, not longer than a line can bear. */
+const char *trh_subject(const tr_identity_t *identity, apr_pool_t *pool);
 
 /* How long entries must be kept: the largest skew of all issuers, TokRevokeRetain, and what guarded endpoints need. */
 const tr_keep_t *trh_keep(void);
@@ -212,7 +215,13 @@ trh_request_t *trh_request(const request_rec *r);
 /* The same, also where nobody is known. */
 trh_request_t *trh_record(const request_rec *r);
 
-/* The same, or that of the request that it is a redirect, error document or part of. */
+/*
+ * The request inside httpd that r comes from: that which was redirected to it, also for an error document, before that which it is a
+ * part of. NULL: r is the client's.
+ */
+const request_rec *trh_origin(const request_rec *r);
+
+/* The same, or that of the nearest request that it comes from. */
 trh_request_t *trh_request_of(const request_rec *r);
 
 typedef struct trh_found_t {
@@ -270,7 +279,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
 /* Log that a token was refused or does not count (what), and why; never the token. */
 void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason, apr_status_t rv, tr_str_t token);
 
-/* ---- browsers ---------------------------------------------------------------------------------------------- */
+/* ---- browsers and the anonymous ----------------------------------------------------------------------------- */
 
 /* Send a navigation to TokRevokeLoginURL: sets Location. False: this is none, or there is nowhere to go. */
 bool trh_send_to_login(request_rec *r);
@@ -283,6 +292,8 @@ int trh_let_in_anonymous(request_rec *r, const trh_found_t *found, apr_status_t 
 
 /* After the others have said whether he may be here (status): the user is gone again. Returns what the hook must return. */
 int trh_settle_anonymous(request_rec *r, const trh_request_t *request, int status);
+
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
 /* Write a JSON answer with this status. The caller has put its headers into err_headers_out. */
 void trh_send_json(request_rec *r, int status, const char *body);
@@ -316,6 +327,9 @@ int trh_check_settled(request_rec *r);
 /* Did an expression look for a token that authn did not? *found: the good one that it saw, or NULL. */
 bool trh_claims_seen(const trh_request_t **found, const request_rec *r);
 
+/* A part becomes this request, with what its expressions have seen. */
+void trh_take_over_claims(request_rec *r, const request_rec *part);
+
 /* May one do so yet, until the answer begins? */
 bool trh_may_see_claims(request_rec *r);
 
@@ -337,6 +351,9 @@ int trh_clean_local_fields(request_rec *r);
 /* Hook: variables and fields for whoever answers this request. */
 int trh_tell_application(request_rec *r);
 
+/* What a part of this request, which becomes it, was told. */
+void trh_take_over_fields(request_rec *r, const request_rec *part);
+
 /* Hook behind all who set fields: refuse a token whose claims have brought a line break into one. */
 int trh_check_told(request_rec *r);
 
@@ -344,6 +361,13 @@ int trh_check_told(request_rec *r);
 TR_MUST_CHECK apr_status_t trh_check_claim_headers(const request_rec *r, const tr_identity_t *identity);
 
 void trh_register_export(void);
+
+/* Hooks (trh_promote.c): a part of a request may become it; has one? */
+int trh_list_part(request_rec *r);
+int trh_promote(request_rec *r);
+
+/* ---- what outlives its token -------------------------------------------------------------------------------- */
+
 /*
  * Cutting what outlives its token (trh_stream.c): fixup begins to watch a request, insert puts its filter in, log tells why it was
  * cut. stop: this child ends.

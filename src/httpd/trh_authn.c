@@ -34,9 +34,14 @@ trh_request_t *trh_request(const request_rec *r)
     return request != NULL && request->identity != NULL ? request : NULL;
 }
 
+const request_rec *trh_origin(const request_rec *r)
+{
+    return r->prev != NULL ? r->prev : r->main;
+}
+
 trh_request_t *trh_request_of(const request_rec *r)
 {
-    for (; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+    for (; r != NULL; r = trh_origin(r)) {
         if (trh_request(r) != NULL) {
             return trh_request(r);
         }

@@ -29,9 +29,10 @@ typedef struct view_t {
     const request_rec *r;
     const apr_array_header_t *sources; /* the token was looked for here; NULL: it was not */
     const char *user_claim;
-    trh_request_t found; /* identity NULL: there is no good token */
-    bool is_busy;        /* AuthType may be an expression */
-    bool is_asked;       /* since access was asked for */
+    const apr_array_header_t *fields; /* TokRevokeClaimHeader: what cannot be one of them is no good token */
+    trh_request_t found;              /* identity NULL: there is no good token */
+    bool is_busy;                     /* AuthType may be an expression */
+    bool is_asked;                    /* since access was asked for */
     bool in_access;
     bool is_owed; /* access was granted under the condition that authn and authz run */
 } view_t;
@@ -91,14 +92,17 @@ static void look(view_t *view, request_rec *r)
     trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
     tr_identity_t identity;
 
-    if (are_same(view->sources, sources) && strcmp(view->user_claim, user_claim) == 0) {
+    if (are_same(view->sources, sources) && strcmp(view->user_claim, user_claim) == 0 &&
+        view->fields == trh_dir(r)->claim_headers) {
         return;
     }
     view->sources = sources;
     view->user_claim = user_claim;
+    view->fields = trh_dir(r)->claim_headers;
     view->found.identity = NULL;
     if (trh_find_token(&found, r, sources) == APR_SUCCESS &&
-        tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool) == APR_SUCCESS) {
+        tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool) == APR_SUCCESS &&
+        trh_check_claim_headers(r, &identity) == APR_SUCCESS) {
         view->found.token = found.token;
         view->found.source = found.source;
         view->found.identity = apr_pmemdup(r->pool, &identity, sizeof(identity));
@@ -108,7 +112,7 @@ static void look(view_t *view, request_rec *r)
 /* That of the request which this one comes from, where httpd does not authenticate anew. */
 static const trh_request_t *inherited(const request_rec *r, bool is_bearer)
 {
-    const request_rec *from = r->main != NULL ? r->main : r->prev;
+    const request_rec *from = trh_origin(r);
 
     return !is_bearer || (from != NULL && from->per_dir_config == r->per_dir_config) ? trh_request_of(r) : NULL;
 }
@@ -149,6 +153,23 @@ bool trh_claims_seen(const trh_request_t **found, const request_rec *r)
     }
     *found = view->found.identity != NULL ? &view->found : NULL;
     return true;
+}
+
+void trh_take_over_claims(request_rec *r, const request_rec *part)
+{
+    const view_t *seen = atomic_load_explicit(&is_used, memory_order_relaxed) ? find_view(part) : NULL;
+    view_t *view;
+
+    if (seen == NULL || seen->sources == NULL) {
+        return;
+    }
+    view = need_view(r);
+    if (view->found.identity == NULL) {
+        view->sources = seen->sources;
+        view->user_claim = seen->user_claim;
+        view->fields = seen->fields;
+        view->found = seen->found;
+    }
 }
 
 bool trh_may_see_claims(request_rec *r)

@@ -1,10 +1,40 @@
-/* trh_conf_app.c: the directives about what the application is told. */
+/* trh_conf_app.c: the directives about browsers, the anonymous, and what the application is told. */
 #include "trh.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "tr_export.h"
+#include "tr_login.h"
+
+const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url)
+{
+    const char *why;
+
+    if (strcasecmp(url, "off") == 0) {
+        ((trh_dir_t *)dir)->login = "";
+        return NULL;
+    }
+    if (tr_login_check(&why, url, cmd->pool) != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "%s: \"%s\": %s", cmd->cmd->name, url, why);
+    }
+    ((trh_dir_t *)dir)->login = apr_pstrdup(cmd->pool, url);
+    return NULL;
+}
+
+const char *trh_set_optional(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((trh_dir_t *)dir)->optional = on;
+    return NULL;
+}
+
+const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((trh_dir_t *)dir)->cut_streams = on;
+    return NULL;
+}
 
 const char *trh_set_claim_env(cmd_parms *cmd, void *dir, int on)
 {
@@ -26,18 +56,18 @@ static bool is_needed(const char *field)
         "Content-Type",
         "Cookie",
         "Expect",
-        "Host",
         "HTTP2-Settings",
+        "Host",
         "If-Match",
         "If-Modified-Since",
         "If-None-Match",
         "If-Range",
+        "If-Unmodified-Since",
         "Keep-Alive",
         "Origin",
-        "If-Unmodified-Since",
         "Proxy",
-        "Proxy-Connection",
         "Proxy-Authorization",
+        "Proxy-Connection",
         "Range",
         "Referer",
         "TE",

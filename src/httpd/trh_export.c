@@ -197,7 +197,7 @@ static const trh_request_t *identified(const request_rec *r)
     const request_rec *from;
 
     for (; trh_request(r) == NULL; r = from) {
-        from = r->prev != NULL ? r->prev : r->main;
+        from = trh_origin(r);
         if (from == NULL || r->user == NULL || from->user != r->user || from->per_dir_config != r->per_dir_config) {
             return NULL;
         }
@@ -267,30 +267,53 @@ static void tell_fields(request_rec *r, const tr_json_t *claims)
     }
 }
 
-int trh_tell_application(request_rec *r)
+static const tr_identity_t *identity_of(const request_rec *r)
 {
     const trh_request_t *request = identified(r);
-    const tr_json_t *claims = request != NULL ? request->identity->token.jws.payload : NULL;
 
-    trh_clean_local_fields(r);
+    return request != NULL ? request->identity : NULL;
+}
+
+/* All but the fields, which are told by the caller. */
+static void tell_anew(request_rec *r, const tr_identity_t *identity)
+{
     clean(r, met_by(r));
     clean_variables(r, met_by(r));
-    if (claims != NULL && trh_dir(r)->claim_env != 0) {
-        tell_variables(r, request->identity);
+    if (identity != NULL && trh_dir(r)->claim_env != 0) {
+        tell_variables(r, identity);
     }
-    if (claims != NULL) {
-        tell_fields(r, claims);
+}
+
+int trh_tell_application(request_rec *r)
+{
+    const tr_identity_t *identity = identity_of(r);
+
+    trh_clean_local_fields(r);
+    tell_anew(r, identity);
+    if (identity != NULL) {
+        tell_fields(r, identity->token.jws.payload);
     }
     return DECLINED;
 }
 
+/* As they are there, with what mod_headers has made of them. */
+void trh_take_over_fields(request_rec *r, const request_rec *part)
+{
+    apr_table_t *ours = apr_table_make(r->pool, 4);
+
+    tell_anew(r, identity_of(r));
+    watch_trailers(r, met_by(r));
+    clean_fields(apr_table_copy(r->pool, part->headers_in), ours, met_by(r), r->pool);
+    apr_table_overlap(r->headers_in, ours, APR_OVERLAP_TABLES_SET);
+}
+
 /*
- * No client can send a line break, and "RequestHeader … expr=" lets one through: then it came with a claim, and would become a
- * field, or a request, of its own.
+ * No client can send a line break, and "RequestHeader … expr=" lets one through: then it came with a claim, perhaps of the request
+ * that this one comes from (REDIRECT_TOKEN_CLAIM_…), and would become a field, or a request, of its own.
  */
 int trh_check_told(request_rec *r)
 {
-    const trh_request_t *request = identified(r);
+    const trh_request_t *request = trh_request_of(r);
     const apr_array_header_t *all = apr_table_elts(r->headers_in);
 
     for (int i = 0; request != NULL && i < all->nelts; i++) {

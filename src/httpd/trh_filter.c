@@ -16,26 +16,65 @@
 
 static ap_filter_rec_t *filter, *early_filter;
 
+/* Scripts' own fields are among those that are sent with errors, too. All its lines are one then. */
+static apr_table_t *find_field(const char **value, request_rec *r, const char *name)
+{
+    apr_table_t *table = apr_table_get(r->err_headers_out, name) != NULL ? r->err_headers_out : r->headers_out;
+
+    *value = apr_table_getm(r->pool, table, name);
+    return table;
+}
+
 static void add_vary(request_rec *r, const char *field)
 {
-    const char *vary = apr_table_get(r->headers_out, "Vary");
+    const char *own;
+    apr_table_t *table = find_field(&own, r, "Vary");
 
-    if (vary == NULL || (!ap_find_token(r->pool, vary, field) && !ap_find_token(r->pool, vary, "*"))) {
-        apr_table_mergen(r->headers_out, "Vary", field);
+    if (own == NULL || (!ap_find_token(r->pool, own, field) && !ap_find_token(r->pool, own, "*"))) {
+        apr_table_mergen(table, "Vary", field);
     }
 }
 
-/* The application's own Cache-Control gains word, if it has not got it; where it sent none, by_default stands. */
+/*
+ * Does a Cache-Control say word, and not only of some fields, as private="Set-Cookie" does? What has quotes is not looked through: a
+ * word in them says nothing.
+ */
+static bool says(const char *own, const char *word)
+{
+    apr_size_t len;
+
+    for (const char *p = own; strchr(own, '"') == NULL && *p != '\0'; p += len + (p[len] == ',')) {
+        tr_str_t one;
+
+        len = strcspn(p, ",");
+        one = tr_str(p, len);
+        while (one.len > 0 && (*one.data == ' ' || *one.data == '\t')) {
+            one = tr_str(one.data + 1, one.len - 1);
+        }
+        while (one.len > 0 && (one.data[one.len - 1] == ' ' || one.data[one.len - 1] == '\t')) {
+            one.len--;
+        }
+        if (one.len == strlen(word) && strncasecmp(one.data, word, one.len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * The application's own Cache-Control gains word, if it has not got it; where it sent none, by_default stands. In front, because a
+ * quote that it forgot to close would swallow what comes behind.
+ */
 static void add_cache_control(request_rec *r, const char *word, const char *by_default)
 {
-    apr_table_t *table = apr_table_get(r->err_headers_out, "Cache-Control") != NULL ? r->err_headers_out : r->headers_out;
-    const char *own = apr_table_get(table, "Cache-Control");
+    const char *own;
+    apr_table_t *table = find_field(&own, r, "Cache-Control");
 
     if (own == NULL) {
         apr_table_setn(table, "Cache-Control", by_default);
     }
-    else if (!ap_find_token(r->pool, own, word)) {
-        apr_table_mergen(table, "Cache-Control", word);
+    else if (!says(own, word)) {
+        apr_table_setn(table, "Cache-Control", apr_pstrcat(r->pool, word, ", ", own, NULL));
     }
 }
 

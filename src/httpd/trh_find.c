@@ -124,7 +124,7 @@ static bool is_configured(const apr_array_header_t *sources, const trh_source_t 
 /* A token that TokRevokeStripToken took out of the request that this one comes from. */
 static bool find_stripped(trh_found_t *out, const request_rec *r, const apr_array_header_t *sources)
 {
-    for (r = r->main != NULL ? r->main : r->prev; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+    for (r = trh_origin(r); r != NULL; r = trh_origin(r)) {
         const trh_request_t *request = trh_record(r);
 
         if (request != NULL && request->stripped && request->token.len > 0 && is_configured(sources, &request->source)) {

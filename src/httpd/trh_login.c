@@ -8,21 +8,6 @@
 #include <apr_strings.h>
 #include <http_core.h>
 
-const char *trh_set_login(cmd_parms *cmd, void *dir, const char *url)
-{
-    const char *why;
-
-    if (strcasecmp(url, "off") == 0) {
-        ((trh_dir_t *)dir)->login = "";
-        return NULL;
-    }
-    if (tr_login_check(&why, url, cmd->pool) != APR_SUCCESS) {
-        return apr_psprintf(cmd->pool, "%s: \"%s\": %s", cmd->cmd->name, url, why);
-    }
-    ((trh_dir_t *)dir)->login = apr_pstrdup(cmd->pool, url);
-    return NULL;
-}
-
 /* The request as the client made it, before redirects inside httpd. */
 static const request_rec *first_of(const request_rec *r)
 {

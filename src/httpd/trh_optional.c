@@ -8,13 +8,6 @@
 #include <http_core.h>
 #include <http_request.h>
 
-const char *trh_set_optional(cmd_parms *cmd, void *dir, int on)
-{
-    (void)cmd;
-    ((trh_dir_t *)dir)->optional = on;
-    return NULL;
-}
-
 int trh_force_authn(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);

@@ -48,10 +48,16 @@ static bool take_turn(uint64_t *unsaid, trh_presented_t *slot, uint64_t fingerpr
     return true;
 }
 
+const char *trh_subject(const tr_identity_t *identity, apr_pool_t *pool)
+{
+    tr_str_t subject = identity->token.sub;
+
+    return tr_str_dup_z(tr_str(subject.data, subject.len < SUBJECT_LEN ? subject.len : SUBJECT_LEN), pool);
+}
+
 void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *identity)
 {
     trh_watch_t *watch = trh_watch();
-    tr_str_t subject = identity->token.sub;
     const char *text = tr_fingerprint(token, r->pool);
     uint64_t fingerprint = strtoull(text, NULL, 16);
     uint64_t unsaid;
@@ -65,7 +71,6 @@ void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *ide
     }
     ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                   "a revoked token was presented: token %s, subject \"%s\", client %s, revoked by %s%s", text,
-                  tr_str_dup_z(tr_str(subject.data, subject.len < SUBJECT_LEN ? subject.len : SUBJECT_LEN), r->pool),
-                  r->useragent_ip, tr_kind_name(identity->revoked_by),
+                  trh_subject(identity, r->pool), r->useragent_ip, tr_kind_name(identity->revoked_by),
                   unsaid > 0 ? apr_psprintf(r->pool, ", and %" APR_UINT64_T_FMT " times since it was said last", unsaid) : "");
 }

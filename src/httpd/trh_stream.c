@@ -8,11 +8,12 @@
  *
  * The watcher is needed because nobody may write: handlers wait for a backend, mpm_event waits for a slow client without a thread.
  *
- * Who ends an entry is the cleanup of its request's pool, under the mutex under which the watcher works. That alone would not do for
+ * Who ends an entry is the cleanup of its request's pool, under the mutex under which the watcher works; before the pools below it
+ * go, because the token of a request that mod_dir has turned into that of an index lies in one. That alone would not do for
  * the socket: where a client is too slow, mpm_event closes it before it destroys the pool with the request in it, and the number
  * may be another connection's by then. So each entry has its own descriptor (dup), which is closed by that cleanup and nobody else.
  */
-#include "trh.h"
+#include "trh_shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +36,6 @@
 #define INPUT_NAME "TOKREVOKE_CUT_TUNNEL"
 #define TICK apr_time_from_msec(500)
 #define GRACE apr_time_from_msec(750) /* for an answer that had not begun: to a logout by the application itself, perhaps */
-#define SUBJECT_LEN 200               /* bytes of it that are logged */
 
 /* Values of seen that no table ever counts up to. */
 #define DEAD UINT64_MAX
@@ -47,7 +47,7 @@ struct trh_stream_t {
     int socket;     /* our own descriptor */
     bool is_shared; /* the socket: other streams use it, too (HTTP/2) */
     const tr_gate_t *gate;
-    const trh_request_t *request;
+    trh_request_t *request; /* may lie in a pool below that of the request: mod_dir's, of an index */
     server_rec *server;
     const char *client;
     apr_time_t began;
@@ -68,33 +68,33 @@ static struct {
     trh_stream_t *first;
 } streams = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on)
+/* mpm_prefork ends a child in its signal handler, cleanups and all: not while that child holds what they need. */
+static void hold(sigset_t *before)
 {
-    (void)cmd;
-    ((trh_dir_t *)dir)->cut_streams = on;
-    return NULL;
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    pthread_mutex_lock(&streams.mutex);
+}
+
+static void release(const sigset_t *before)
+{
+    pthread_mutex_unlock(&streams.mutex);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 /* ---- is its token still good? ------------------------------------------------------------------------------ */
 
-static apr_time_t steady_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
-}
-
 static void say(const trh_stream_t *stream, const char *why, tr_kind_t by, apr_pool_t *scratch)
 {
-    tr_str_t subject = stream->request->identity->token.sub;
     bool is_revoked = strcmp(why, "revoked") == 0;
 
     ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, stream->server,
                  "a response is cut after %.1f s: token %s, subject \"%s\", client %s: %s%s",
                  (double)(apr_time_now() - stream->began) / APR_USEC_PER_SEC, tr_fingerprint(stream->request->token, scratch),
-                 tr_str_dup_z(tr_str(subject.data, subject.len < SUBJECT_LEN ? subject.len : SUBJECT_LEN), scratch),
-                 stream->client, is_revoked ? "revoked by " : why, is_revoked ? tr_kind_name(by) : "");
+                 trh_subject(stream->request->identity, scratch), stream->client, is_revoked ? "revoked by " : why,
+                 is_revoked ? tr_kind_name(by) : "");
 }
 
 /* Once, by whoever comes first. */
@@ -105,7 +105,7 @@ static void kill_stream(trh_stream_t *stream, const char *why, tr_kind_t by, apr
     if (!atomic_compare_exchange_strong(&stream->why, &nobody, why)) {
         return;
     }
-    atomic_store(&stream->due, steady_now() + (atomic_load(&stream->seen) == NOT_BEGUN ? GRACE : 0));
+    atomic_store(&stream->due, trh_steady_clock() + (atomic_load(&stream->seen) == NOT_BEGUN ? GRACE : 0));
     atomic_store(&stream->seen, DEAD);
     say(stream, why, by, scratch);
 }
@@ -148,7 +148,7 @@ static bool may_go_on(trh_stream_t *stream, apr_pool_t *pool)
     apr_pool_create(&scratch, pool);
     look_up(stream, scratch);
     apr_pool_destroy(scratch);
-    return atomic_load(&stream->seen) != DEAD || steady_now() < atomic_load(&stream->due);
+    return atomic_load(&stream->seen) != DEAD || trh_steady_clock() < atomic_load(&stream->due);
 }
 
 /* ---- filters ----------------------------------------------------------------------------------------------- */
@@ -191,7 +191,8 @@ static apr_status_t watch_output(ap_filter_t *f, apr_bucket_brigade *bb)
 static apr_status_t watch_input(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                                 apr_off_t bytes)
 {
-    return may_go_on(f->ctx, f->c->pool) ? ap_get_brigade(f->next, bb, mode, block, bytes) : cut(f, bb);
+    /* A request that was read behind the one of the tunnel, before that had ended, goes on to read through this. */
+    return f->ctx == NULL || may_go_on(f->ctx, f->c->pool) ? ap_get_brigade(f->next, bb, mode, block, bytes) : cut(f, bb);
 }
 
 void trh_register_stream(void)
@@ -216,16 +217,29 @@ static void shut_down(trh_stream_t *stream)
     (void)shutdown(stream->socket, SHUT_RDWR);
 }
 
+/* Why, beside that its token is revoked? NULL: it need not end. */
+static const char *why_end(const trh_stream_t *stream)
+{
+    const trh_watch_t *watch = trh_watch();
+
+    if (tr_token_check_expiry(&stream->request->identity->token, apr_time_now()) != APR_SUCCESS) {
+        return "expired";
+    }
+    /* Too many tables behind: this process would never hear that it is revoked. */
+    return watch != NULL && atomic_load(&watch->incomplete) != 0 ? "unavailable" : NULL;
+}
+
 static void look_at_locked(trh_stream_t *stream, apr_pool_t *scratch)
 {
-    if (atomic_load(&stream->seen) != DEAD &&
-        tr_token_check_expiry(&stream->request->identity->token, apr_time_now()) != APR_SUCCESS) {
-        kill_stream(stream, "expired", TR_KIND_TOKEN, scratch);
+    const char *why = atomic_load(&stream->seen) != DEAD ? why_end(stream) : NULL;
+
+    if (why != NULL) {
+        kill_stream(stream, why, TR_KIND_TOKEN, scratch);
     }
     look_up(stream, scratch);
     /* Of a connection with other streams the filter may end this one alone, if something is written soon. */
     if (atomic_load(&stream->seen) == DEAD && !stream->shut &&
-        steady_now() >= atomic_load(&stream->due) + (stream->is_shared ? TICK : 0)) {
+        trh_steady_clock() >= atomic_load(&stream->due) + (stream->is_shared ? TICK : 0)) {
         shut_down(stream);
     }
 }
@@ -282,18 +296,14 @@ static void make_call(void)
 /* With the first stream: most children never get one. Returns 0, or an error of the system. */
 static int start_locked(void)
 {
-    sigset_t all, before;
     int err;
 
     if (streams.is_running) {
         return 0;
     }
     make_call();
-    /* httpd's own threads handle its signals. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    /* It takes over that all signals are blocked: httpd's own threads handle them. */
     err = pthread_create(&streams.thread, NULL, watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     streams.is_running = err == 0;
     return err;
 }
@@ -319,7 +329,7 @@ void trh_stop_streams(void)
 /* The directive counts where the request came from, too: redirects inside httpd forget the location. */
 static bool is_to_be_cut(const request_rec *r)
 {
-    for (; r != NULL; r = r->main != NULL ? r->main : r->prev) {
+    for (; r != NULL; r = trh_origin(r)) {
         if (trh_dir(r)->cut_streams == 1) {
             return true;
         }
@@ -330,26 +340,29 @@ static bool is_to_be_cut(const request_rec *r)
 static apr_status_t forget(void *data)
 {
     trh_stream_t *stream = data;
+    sigset_t before;
 
-    pthread_mutex_lock(&streams.mutex);
+    hold(&before);
     *stream->link = stream->next;
     if (stream->next != NULL) {
         stream->next->link = stream->link;
     }
-    pthread_mutex_unlock(&streams.mutex);
+    release(&before);
     close(stream->socket);
+    stream->request->stream = NULL;
     if (stream->input != NULL) {
+        stream->input->ctx = NULL;
         ap_remove_input_filter(stream->input);
     }
     return APR_SUCCESS;
 }
 
-/* Returns 0, or an error of the system. */
 static int enter(trh_stream_t *stream)
 {
+    sigset_t before;
     int err;
 
-    pthread_mutex_lock(&streams.mutex);
+    hold(&before);
     err = start_locked();
     if (err == 0) {
         if (streams.first == NULL) {
@@ -362,7 +375,7 @@ static int enter(trh_stream_t *stream)
         stream->link = &streams.first;
         streams.first = stream;
     }
-    pthread_mutex_unlock(&streams.mutex);
+    release(&before);
     return err;
 }
 
@@ -385,7 +398,7 @@ static bool is_tunnel(const request_rec *r)
     return r->method_number == M_CONNECT || apr_table_get(r->headers_in, "Upgrade") != NULL;
 }
 
-static trh_stream_t *make_stream(request_rec *r, const trh_request_t *request)
+static trh_stream_t *make_stream(request_rec *r, trh_request_t *request)
 {
     trh_stream_t *stream = apr_pcalloc(r->pool, sizeof(*stream));
 
@@ -404,15 +417,12 @@ static void say_unwatched(request_rec *r, int err, bool has_socket)
 {
     static _Atomic int64_t last_s;
 
-    if (trh_is_said(&last_s)) {
-        return;
+    if (!trh_is_said(&last_s)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r,
+                      has_socket ? "TR063: a response was not begun, because it could not be cut: no thread"
+                                 : "TR060: a response was not begun, because it could not be cut: no descriptor; raise the "
+                                   "limit of open files");
     }
-    if (has_socket) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r, "TR063: a response was not begun, because it could not be cut: no thread");
-        return;
-    }
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, err, r,
-                  "TR060: a response was not begun, because it could not be cut: no descriptor; raise the limit of open files");
 }
 
 /* True: it is watched, or need not be. False: nobody could cut it. */
@@ -440,7 +450,7 @@ static bool begin(request_rec *r)
     if (is_tunnel(r)) {
         stream->input = ap_add_input_filter_handle(input_filter, stream, r, r->connection);
     }
-    apr_pool_cleanup_register(r->pool, stream, forget, apr_pool_cleanup_null);
+    apr_pool_pre_cleanup_register(r->pool, stream, forget);
     request->stream = stream;
     return true;
 }

@@ -3,6 +3,9 @@
 
 #include <apr_strings.h>
 
+/* Any token is longer. Without a limit, a client could take apart what the configuration has put into variables. */
+#define SHORTEST_TOKEN 64
+
 /* args without the parameter name; NULL when nothing is left. */
 static char *strip_args(const char *args, apr_size_t args_len, const char *name, apr_pool_t *pool)
 {
@@ -43,7 +46,7 @@ char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool)
                        left != NULL ? left : "", query + 1 + len, NULL);
 }
 
-static void strip_parameter(request_rec *r, const char *name)
+static void strip_parameter_here(request_rec *r, const char *name)
 {
     if (r->args != NULL) {
         r->args = strip_args(r->args, strlen(r->args), name, r->pool);
@@ -63,6 +66,14 @@ static void strip_parameter(request_rec *r, const char *name)
     }
 }
 
+/* Also from where a redirect inside httpd began: REDIRECT_QUERY_STRING of CGI is made of that. */
+static void strip_parameter(request_rec *r, const char *name)
+{
+    for (; r != NULL; r = r->prev) {
+        strip_parameter_here(r, name);
+    }
+}
+
 static void strip_cookie(request_rec *r, const char *name)
 {
     const char *field = apr_table_get(r->headers_in, "Cookie");
@@ -76,8 +87,46 @@ static void strip_cookie(request_rec *r, const char *name)
     }
 }
 
+static char *without(const char *text, const char *token, apr_size_t len, apr_pool_t *pool)
+{
+    char *left = apr_palloc(pool, strlen(text) + 1);
+    char *to = left;
+    const char *found;
+
+    for (; (found = strstr(text, token)) != NULL; text = found + len) {
+        memcpy(to, text, (apr_size_t)(found - text));
+        to += found - text;
+    }
+    memcpy(to, text, strlen(text) + 1);
+    return left;
+}
+
+/* SetEnvIf has made some before us ("HTTP_AUTHORIZATION=$1"), and a part of a page begins with those of the page. */
+static void strip_variables(request_rec *r, tr_str_t token)
+{
+    const char *text = token.len >= SHORTEST_TOKEN ? tr_str_dup_z(token, r->pool) : NULL;
+    const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
+
+    for (int i = 0; text != NULL && i < all->nelts; i++) {
+        apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+
+        /* mod_include adds some without a value */
+        if (entry->val != NULL && strstr(entry->val, text) != NULL) {
+            entry->val = without(entry->val, text, token.len, r->pool);
+        }
+    }
+}
+
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
 {
+    apr_array_header_t *tokens = apr_array_make(r->pool, 2, sizeof(tr_str_t));
+    bool fits = trh_find_all(tokens, r, sources, NULL);
+
+    /* Of very many, no good one is among the last. */
+    (void)fits;
+    for (int i = 0; i < tokens->nelts; i++) {
+        strip_variables(r, APR_ARRAY_IDX(tokens, i, tr_str_t));
+    }
     for (int i = 0; i < sources->nelts; i++) {
         const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
         const char *authorization = apr_table_get(r->headers_in, "Authorization");

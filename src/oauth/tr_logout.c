@@ -21,6 +21,7 @@ static bool has_prefix_nocase(const char *text, const char *prefix)
 
 /* What may stand in a URI beside letters, digits and -._~ (RFC 3986 2). */
 #define URI_CHARS ":/?#[]@!$&'()*+,;=%"
+/* The same in a path: without what would begin a query or a fragment. */
 #define PATH_CHARS ":/[]@!$&'()*+,;=%"
 
 static bool is_uri_char(char c)
@@ -173,7 +174,6 @@ const char *tr_logout_escape(tr_str_t text, apr_pool_t *pool)
     return out;
 }
 
-/* Of a path: what would begin a query or a fragment, or stand for a slash, is none of it. */
 const char *tr_logout_action(const char *path, apr_pool_t *pool)
 {
     while (*path == '/' || *path == '\\') {

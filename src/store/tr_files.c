@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@
 #define MARK_SUFFIX "-mark"
 #define MARK_LEN (4 + TR_STORE_ID_LEN + 1 + 20 + 1 + 16 + 1)
 #define FILE_MODE 0640
+#define LOCK_POLL apr_time_from_msec(5)
+#define MAX_LOCK_POLLS 2000
 
 static const char *const suffixes[] = {"", "-wal", "-shm", MARK_SUFFIX};
 
@@ -119,11 +122,33 @@ bool tr_files_have_content(const char *path)
     return stat(path, &info) == 0 && info.st_size > 0;
 }
 
+static char *folder_of(const char *path, apr_pool_t *pool)
+{
+    return apr_pstrmemdup(pool, path, (apr_size_t)(strrchr(path, '/') - path + 1));
+}
+
+/* The folder is locked: whoever closes any descriptor of the database itself drops SQLite's locks on it. */
+int tr_files_lock(const tr_store_place_t *place, apr_pool_t *pool)
+{
+    int fd = place->path != NULL ? open(folder_of(place->path, pool), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    for (int i = 0; fd >= 0 && i < MAX_LOCK_POLLS && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; i++) {
+        apr_sleep(LOCK_POLL);
+    }
+    return fd;
+}
+
+void tr_files_unlock(int lock)
+{
+    if (lock >= 0) {
+        close(lock);
+    }
+}
+
 /* A new name lasts through a power failure only when its folder was synced. */
 static int sync_folder(const char *path, apr_pool_t *pool)
 {
-    const char *folder = apr_pstrmemdup(pool, path, (apr_size_t)(strrchr(path, '/') - path + 1));
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(folder_of(path, pool), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = fd < 0 || fsync(fd) != 0;
 
     if (fd >= 0) {

@@ -320,26 +320,38 @@ static apr_status_t open_and_prepare(tr_store_facts_t *out, bool *again, const c
     return rv;
 }
 
-apr_status_t tr_store_prepare(tr_store_facts_t *out, const char **why, const char **warning, const tr_store_place_t *place,
-                              int64_t now_s, apr_pool_t *pool)
+static apr_status_t prepare_alone(tr_store_facts_t *out, const char **why, const char **warning, const tr_store_place_t *place,
+                                  int64_t now_s, apr_pool_t *pool)
 {
-    apr_status_t rv = tr_files_check(why, warning, place, pool);
+    apr_status_t rv = check_presence(why, place, pool);
     bool again = true;
 
-    memset(out, 0, sizeof(*out));
-    if (rv == APR_SUCCESS) {
-        rv = check_presence(why, place, pool);
-    }
     if (rv == APR_SUCCESS) {
         rv = tr_files_create(why, place, pool);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    /* Another httpd may make the tables at the same moment. */
+    /* Where folders cannot be locked, another httpd may make the tables at the same moment. */
     for (int i = 0; i < 3 && again; i++) {
         rv = open_and_prepare(out, &again, why, warning, place, now_s, pool);
     }
+    return rv;
+}
+
+apr_status_t tr_store_prepare(tr_store_facts_t *out, const char **why, const char **warning, const tr_store_place_t *place,
+                              int64_t now_s, apr_pool_t *pool)
+{
+    apr_status_t rv = tr_files_check(why, warning, place, pool);
+    int lock;
+
+    memset(out, 0, sizeof(*out));
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    lock = tr_files_lock(place, pool);
+    rv = prepare_alone(out, why, warning, place, now_s, pool);
+    tr_files_unlock(lock);
     return rv;
 }
 

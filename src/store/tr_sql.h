@@ -171,6 +171,13 @@ TR_MUST_CHECK apr_status_t tr_files_allow(const char **why, const tr_store_place
 /* Is there a file that is not empty? */
 bool tr_files_have_content(const char *path);
 
+/*
+ * Wait until no other process prepares the same database, for ten seconds at most: SQLite does not wait for its own locks while
+ * several processes turn one database to write-ahead logging. Returns what tr_files_unlock takes.
+ */
+int tr_files_lock(const tr_store_place_t *place, apr_pool_t *pool);
+void tr_files_unlock(int lock);
+
 /* Make an empty file where there is none. */
 TR_MUST_CHECK apr_status_t tr_files_create(const char **why, const tr_store_place_t *place, apr_pool_t *pool);
 

@@ -5,6 +5,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
+#include "tr_limits.h"
 #include "tr_reason.h"
 
 /* Who has a name so far. */
@@ -20,7 +21,8 @@ typedef struct level_t {
     apr_hash_t *names; /* folded to lower case -> claimant_t */
     const char *prefix;
     int depth;
-    bool is_folded; /* a name further up had to be changed */
+    bool is_folded;   /* a name further up had to be changed */
+    apr_size_t limit; /* of a name, in bytes */
     apr_pool_t *pool;
 } level_t;
 
@@ -69,17 +71,24 @@ static void claim_name(level_t *level, const char *name, const tr_json_t *value,
     }
 }
 
-/* TR_MAX_JSON_DEPTH bounds the recursion. */
+/* TR_MAX_JSON_DEPTH bounds the recursion; TR_MAX_CLAIM_NAME_LEN, what many members at the end of a long path cost. */
 static void visit(void *baton, const char *claim, const tr_json_t *value)
 {
     level_t *level = baton;
-    char *folded = apr_pstrdup(level->pool, claim);
-    bool is_folded = fold_name(folded) || level->is_folded;
-    const char *name = apr_pstrcat(level->pool, level->prefix, folded, NULL);
+    char *folded;
+    bool is_folded;
+    const char *name;
 
+    if (strlen(level->prefix) + strlen(claim) > level->limit) {
+        return;
+    }
+    folded = apr_pstrdup(level->pool, claim);
+    is_folded = fold_name(folded) || level->is_folded;
+    name = apr_pstrcat(level->pool, level->prefix, folded, NULL);
     claim_name(level, name, value, 2 * level->depth + is_folded);
     if (tr_json_type(value) == TR_JSON_OBJECT) {
-        level_t below = {level->names, apr_pstrcat(level->pool, name, "_", NULL), level->depth + 1, is_folded, level->pool};
+        level_t below = {level->names, apr_pstrcat(level->pool, name, "_", NULL), level->depth + 1, is_folded, level->limit,
+                         level->pool};
 
         tr_json_each(value, visit, &below);
     }
@@ -94,7 +103,7 @@ static const char *text_of(const tr_json_t *value, apr_pool_t *pool)
 
 apr_array_header_t *tr_export_variables(const tr_json_t *payload, const char *prefix, apr_pool_t *pool)
 {
-    level_t top = {apr_hash_make(pool), prefix, 0, false, pool};
+    level_t top = {apr_hash_make(pool), prefix, 0, false, strlen(prefix) + TR_MAX_CLAIM_NAME_LEN, pool};
     apr_array_header_t *variables = apr_array_make(pool, 16, sizeof(tr_variable_t));
 
     tr_json_each(payload, visit, &top);

@@ -14,6 +14,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import crashing  # noqa: E402
+import workers  # noqa: E402
+
+
+def pytest_configure(config):
+    workers.configure(config)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from httpd import REPO, die_with_parent
+from httpd import REPO, die_with_parent, free_port
 
 ROOT = os.geteuid() == 0
 USER = "www-data"
@@ -53,12 +53,6 @@ def give(path):
         if Path(path).is_dir():
             for below in Path(path).rglob("*"):
                 shutil.chown(below, USER, USER)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Program:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from httpd import REPO, die_with_parent
+from workers import lend
 
 SHOTS = os.environ.get("TR_SHOTS")  # a folder for pictures
 serial = itertools.count()
@@ -52,7 +53,7 @@ class Chromium:
     """One browser. there: the folder with playwright-core. ports: {"443": where https goes, "80": where http goes, ...}."""
 
     def __init__(self, there, ports, certificate, history="dropped"):
-        shutil.copy(REPO / "tests" / "e2e" / "node" / "browser.mjs", there)
+        lend(REPO / "tests" / "e2e" / "node" / "browser.mjs", there)
         rules = ", ".join(f"MAP *:{port} 127.0.0.1:{to}" for port, to in ports.items())
         self.process = subprocess.Popen(["node", "browser.mjs"], cwd=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         preexec_fn=die_with_parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import httpd as servers
+import workers
 from httpd import REPO, Httpd
 from issuers import configure
 from tokens import KEY_OF, ALGS, Keys, Mint, claims, fields
@@ -16,6 +17,7 @@ from tokens import KEY_OF, ALGS, Keys, Mint, claims, fields
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "h1(why): of HTTP/1.1 alone, and so left out of the run over HTTP/2")
+    workers.configure(config)
 
 
 def pytest_collection_modifyitems(items):
@@ -43,7 +45,7 @@ def node_folder():
         for name in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(here / name, there)
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=there, check=True, capture_output=True, timeout=180)
-    shutil.copy(here / "mint.js", there)
+    workers.lend(here / "mint.js", there)
     return there
 
 

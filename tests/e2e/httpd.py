@@ -6,15 +6,18 @@ import ctypes
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+import weakref
 from pathlib import Path
 
 import tls
+import workers
 from client import Conn
 
 REPO = Path(__file__).resolve().parents[2]
@@ -102,10 +105,13 @@ def environment(run):
 
 
 def free_port():
-    """Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place."""
+    """
+    Below the ports that connections get by themselves: while httpd is down, a caller's own end could take its place. Test processes
+    that run side by side take turns in the range.
+    """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
     for _ in range(1000):
-        port = random.randrange(10000, lowest)
+        port = random.randrange(10000 + workers.NUMBER, lowest, workers.COUNT)
         with socket.socket() as s:
             try:
                 s.bind(("127.0.0.1", port))
@@ -137,12 +143,15 @@ class Httpd:
         self.threads = 32  # of a child; with fewer than there are connections, mpm_event closes idle ones
         self.port = None
         self.process = None
+        self.serving = set()
+        self.sockets = set()  # references to those of the connections that tests have made and not forgotten
         self.seen = 0
         self.expected = []
         self.always = [re.compile(tls.HARMLESS)] if H2 else []
         self.database = "sqlite3:{root}/state/tokrevoke.db"  # where the test's own text says nothing; None: no directive
         self.extra_modules = ()
         self.environment = {}  # beside what every server gets
+        self.max_descriptors = None  # of each process
         self.with_module = True
         self.runs_scripts = False  # cgid's own restarts leave lines in the log, so only who needs it loads it
         self.write("htdocs/ok.txt", "the protected page\n")
@@ -271,8 +280,12 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         with open(self.root / "logs" / "console", "ab") as console:
             self.process = subprocess.Popen(self.command("-D", "FOREGROUND"), stdin=subprocess.DEVNULL, stdout=console,
                                             stderr=console, env=environment(self.root) | self.environment,
-                                            preexec_fn=die_with_parent,
-                                            start_new_session=True, cwd=self.root)
+                                            preexec_fn=self.before_start, start_new_session=True, cwd=self.root)
+
+    def before_start(self):
+        die_with_parent()
+        if self.max_descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_descriptors, self.max_descriptors))
 
     def wait_until_up(self, timeout=30):
         end = time.monotonic() + timeout
@@ -377,7 +390,10 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.expect_log("AH03093", always=True)  # mpm_event complains of a request that was answered just now
-            if not self.quiet():
+            self.hang_up()
+            # A child that was told to leave in peace hears no other word while threads of it have connections: all of them with
+            # mpm_worker, and those of HTTP/2 that wait for their client with mpm_event.
+            if not self.quiet() and MPM != "worker" and not H2:
                 self.leave()
             self.process.terminate()
             try:
@@ -387,6 +403,15 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
                 self.process.wait(10)
         if self in live:
             live.remove(self)
+
+    def hang_up(self):
+        """
+        End the connections that are left, perhaps by a test that has failed: children that a graceful restart has told to leave may
+        wait for each of them, whatever else they are told, until httpd kills them and says so.
+        """
+        for made in tuple(self.sockets):
+            if sock := made():
+                sock.close()
 
     def leave(self):
         """Let the children end what they do, for a moment."""
@@ -403,11 +428,33 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         shutil.rmtree(self.root, ignore_errors=True)
 
     def pids(self):
-        """The children that serve requests: cgid's helper is no one of them."""
-        listing = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True,
-                                 check=False).stdout
-        return sorted(int(line.split()[0]) for line in listing.splitlines()
-                      if "defunct" not in line and "cgid" not in self.role(int(line.split()[0])))
+        """The children that serve requests: cgid's helper is no one of them. Asked thousands of times, so without ps."""
+        found = []
+        for pid in self.offspring():
+            with contextlib.suppress(OSError):
+                state, *rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+                if state not in b"ZX" and self.serves(pid, rest[18]):
+                    found.append(pid)
+        return sorted(found)
+
+    def offspring(self):
+        """Every child process, by the kernel's list; that may pass over one while another ends, so it must say the same twice."""
+        names = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        found = None
+        try:
+            while found != (fresh := names.read_bytes()):
+                found = fresh
+        except (FileNotFoundError, ProcessLookupError):
+            if self.process.poll() is None:
+                raise
+            found = b""
+        return [int(pid) for pid in found.split()]
+
+    def serves(self, pid, began):
+        """Once it does, it always will; began tells a process from a later one of the same number."""
+        if (pid, began) not in self.serving and self.role(pid) == "server":
+            self.serving.add((pid, began))
+        return (pid, began) in self.serving
 
     @staticmethod
     def role(pid):
@@ -472,10 +519,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def holders(self, connections):
         """The child at the other end of each connection, by the kernel's books; None where no child has taken it yet."""
         at = {}
-        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-            _, here, there, *rest = line.split()
-            if here.endswith(f":{self.port:04X}"):
-                at[int(there.rpartition(":")[2], 16)] = f"socket:[{rest[6]}]"
+        for row in re.finditer(rf"^ *\d+: [0-9A-F]+:{self.port:04X} .*$", Path("/proc/net/tcp").read_text(encoding="ascii"), re.M):
+            there, inode = row[0].split()[2:10:7]
+            at[int(there.rpartition(":")[2], 16)] = f"socket:[{inode}]"
         who = {link: pid for pid in self.pids() for link in files_of(pid)}
         return [who.get(at.get(c.sock.getsockname()[1])) for c in connections]
 
@@ -486,7 +532,9 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         return f"{SCHEME}://127.0.0.1:{self.port}"
 
     def connect(self, source=None):
-        return Conn("127.0.0.1", self.port, source=source)
+        c = Conn("127.0.0.1", self.port, source=source)
+        self.sockets.add(weakref.ref(c.sock, self.sockets.discard))
+        return c
 
     def get(self, path, *headers, method="GET", body=None, host=None):
         with self.connect() as c:

@@ -1,5 +1,7 @@
 """The configuration most tests share: issuers with every kind of key source and rule, and locations with every kind of source."""
 
+from functools import lru_cache
+
 from httpd import ALIAS, endpoint, protected
 from tokens import KEY_OF, certificate_pem, fields, key_set, make, public_pem, secret_bytes
 
@@ -27,29 +29,37 @@ SECOND = "https://second.test/"
 LONG_NAME = "https://" + "long" * 253 + ".tst"  # 1024 bytes
 
 
-def write_keys(server, keys):
-    """Key files of every kind in conf/."""
+@lru_cache(maxsize=None)
+def key_files(keys):
+    """{path: content} of key files of every kind, and the keys of the ninefold ones. Slow to make, the same for every server."""
     own = keys.own
-    server.write("conf/all.jwks", key_set(*(fields(k, kid=name) for name, k in own.items())))
-    server.write("conf/nokid.jwks", key_set(*(fields(k) for k in own.values())))
-    server.write("conf/rsa-only.jwks", key_set(fields(own["rsa"], kid="rsa")))
-    server.write("conf/second.jwks", key_set(fields(keys.other["p256"], kid="p256"), fields(own["rsa"], kid="rsa")))
-    server.write("conf/pinned.jwks", key_set(fields(own["rsa"], kid="rsa", alg="RS256", use="sig", key_ops=["verify"]),
-                                             fields(own["ed25519"], kid="ed25519", alg="Ed25519"),
-                                             fields(own["oct"], kid="oct", alg="HS512")))
-    server.write("conf/unfit.jwks", key_set(
-        fields(own["rsa"], kid="enc", use="enc"), fields(own["p256"], kid="sign", key_ops=["sign"]),
-        fields(own["p384"], kid="odd", alg="ES999"), {"kty": "XYZ", "kid": "strange", "x": 1},
-        {"kty": "OKP", "crv": "X25519", "kid": "x25519", "x": fields(own["ed25519"])["x"]},
-        fields(own["p521"], kid="good")))
-    for kind in ASYM_KINDS:
-        server.write(f"conf/{kind}.pem", public_pem(own[kind]))
-        server.write(f"conf/{kind}.crt", certificate_pem(own[kind]))
-    server.write("conf/secret.bin", secret_bytes(own["oct"]) + b"\n")
     nine = [make("p256") for _ in range(9)]
-    server.nine = nine
-    server.write("conf/nine.jwks", key_set(*(fields(k) for k in nine)))
-    server.write("conf/nine-kid.jwks", key_set(*(fields(k, kid=f"k{i}") for i, k in enumerate(nine))))
+    files = {
+        "conf/all.jwks": key_set(*(fields(k, kid=name) for name, k in own.items())),
+        "conf/nokid.jwks": key_set(*(fields(k) for k in own.values())),
+        "conf/rsa-only.jwks": key_set(fields(own["rsa"], kid="rsa")),
+        "conf/second.jwks": key_set(fields(keys.other["p256"], kid="p256"), fields(own["rsa"], kid="rsa")),
+        "conf/pinned.jwks": key_set(fields(own["rsa"], kid="rsa", alg="RS256", use="sig", key_ops=["verify"]),
+                                    fields(own["ed25519"], kid="ed25519", alg="Ed25519"),
+                                    fields(own["oct"], kid="oct", alg="HS512")),
+        "conf/unfit.jwks": key_set(
+            fields(own["rsa"], kid="enc", use="enc"), fields(own["p256"], kid="sign", key_ops=["sign"]),
+            fields(own["p384"], kid="odd", alg="ES999"), {"kty": "XYZ", "kid": "strange", "x": 1},
+            {"kty": "OKP", "crv": "X25519", "kid": "x25519", "x": fields(own["ed25519"])["x"]},
+            fields(own["p521"], kid="good")),
+        "conf/secret.bin": secret_bytes(own["oct"]) + b"\n",
+        "conf/nine.jwks": key_set(*(fields(k) for k in nine)),
+        "conf/nine-kid.jwks": key_set(*(fields(k, kid=f"k{i}") for i, k in enumerate(nine)))}
+    for kind in ASYM_KINDS:
+        files[f"conf/{kind}.pem"] = public_pem(own[kind])
+        files[f"conf/{kind}.crt"] = certificate_pem(own[kind])
+    return files, nine
+
+
+def write_keys(server, keys):
+    files, server.nine = key_files(keys)
+    for path, content in files.items():
+        server.write(path, content)
 
 
 def issuer(iss, *lines):

@@ -7,7 +7,6 @@ import atexit
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import threading
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +15,7 @@ import requests
 from authlib.integrations.requests_client import OAuth2Session
 
 from httpd import REPO, die_with_parent
+from workers import lend
 
 CALLBACK = "https://client.test/callback"
 SECRET = "s3cret-of-the-client-that-is-long-enough"
@@ -26,7 +26,7 @@ class Provider:
     """One provider on a port of its own. there: the folder with its packages. options: see provider.mjs."""
 
     def __init__(self, there, **options):
-        shutil.copy(REPO / "tests" / "e2e" / "node" / "provider.mjs", there)
+        lend(REPO / "tests" / "e2e" / "node" / "provider.mjs", there)
         self.lock = threading.Lock()
         self.process = subprocess.Popen(["node", "provider.mjs"], cwd=there, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         preexec_fn=die_with_parent)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -104,8 +105,7 @@ def stopped(pids):
 def is_stopped(pid):
     """Every thread of it; a process that is gone is, too."""
     try:
-        return all("\nState:\tT" in task.read_text() or "\nState:\tZ" in task.read_text()
-                   for task in Path(f"/proc/{pid}/task").glob("*/status"))
+        return all(re.search(r"\nState:\t[TZ]", task.read_text()) for task in Path(f"/proc/{pid}/task").glob("*/status"))
     except (FileNotFoundError, ProcessLookupError):
         return True
 

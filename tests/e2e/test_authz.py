@@ -75,6 +75,7 @@ LOCATIONS = (
                 "</RequireAll>")
     + protected("optional-open", "TokRevokeOptional On", "TokRevokeTokenFrom cookie=session", "TokRevokeStripToken On",
                 "Require all granted", 'Header set X-Claim "expr=[%{token_claim:sub}]"')
+    + protected("told", "TokRevokeClaimHeader X-Name name", "Require all granted", 'Header set X-Claim "expr=[%{token_claim:sub}]"')
     + protected("login", "TokRevokeTokenFrom cookie=session", 'TokRevokeLoginURL "/login?next={url}"',
                 "Require expr \"token_claim('role') == 'admin'\"")
     + protected("rewritten", "Require valid-user", "RewriteEngine On", "RewriteCond expr \"token_claim('role') != 'admin'\"",
@@ -393,6 +394,12 @@ def test_a_token_that_is_refused_has_no_claims(site, mint, keys):
         assert r.status in (400, 401) and r["X-If"] is None and r["X-Claim"] == "[]" and r["X-Roles"] == "", r.headers
         r = site.get("/p/expr-open/ok.txt", *headers)
         assert r.status == 200 and r["X-If"] is None and r["X-Claim"] == "[]"
+
+
+def test_a_token_whose_claim_cannot_be_a_header_has_no_claims(site, mint):
+    """Authentication would refuse it as malformed."""
+    for name, claim in (("Alice", "[alice]"), ("Alice\n", "[]")):
+        assert site.bearer("/p/told/ok.txt", mint(name=name))["X-Claim"] == claim
 
 
 def test_a_claim_brings_no_control_character_into_a_header(site, mint):

@@ -6,6 +6,8 @@ from browser import Chromium
 from httpd import MPM
 from websites import API, APP, CLIENTS, EVIL, PLAIN, SPA, Website
 
+pytestmark = pytest.mark.h1("its sites speak HTTP/2 over TLS by themselves, and one of them neither")
+
 OPEN = (200, None)
 REVOKED = (401, "revoked")
 

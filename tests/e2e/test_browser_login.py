@@ -5,6 +5,8 @@ import pytest
 from test_browser import REVOKED, alice, browser, chromium  # noqa: F401: fixtures
 from websites import APP, COOKIES, EVIL, PLAIN, Website
 
+pytestmark = pytest.mark.h1("its sites speak HTTP/2 over TLS by themselves, and one of them neither")
+
 ASKED = "/wiki/a%20page?q=1&more=%26&q=%C3%A9"
 TO_LOGIN = "/login?return=%2Fwiki%2Fa%2520page%3Fq%3D1%26more%3D%2526%26q%3D%25C3%25A9"
 

@@ -9,6 +9,8 @@ from streaming import Echo
 from test_browser import alice, browser, chromium  # noqa: F401: fixtures
 from websites import APP, COOKIES, Website
 
+pytestmark = pytest.mark.h1("its sites speak HTTP/2 over TLS by themselves")
+
 # Goes on for half a minute, and says so if it is let.
 TICKER = """#!/usr/bin/python3 -I
 import sys, time

@@ -10,6 +10,8 @@ from issuers import issuer, jwks, write_keys
 
 COOKIE = "TokRevokeTokenFrom cookie=session"
 ETAG = '"v1"'
+MORE = {"pr1": ', private="Set-Cookie"', "pr2": ', no-cache="private"', "pr3": ', x="a, private, b"', "pr4": ", private=no-store",
+        "pr5": ', x="open'}
 
 
 class Eager(http.server.BaseHTTPRequestHandler):
@@ -23,7 +25,7 @@ class Eager(http.server.BaseHTTPRequestHandler):
         known = self.headers.get("If-None-Match") == ETAG
         body = f"page {type(self).served} for {self.headers.get('Cookie', 'anonymous')}\n".encode()
         self.send_response(304 if known else 200)
-        self.send_header("Cache-Control", "public, max-age=" + ("0" if "stale" in self.path else "3600"))
+        self.send_header("Cache-Control", "public, max-age=" + ("0" if "stale" in self.path else "3600") + MORE.get(self.path[-3:], ""))
         self.send_header("ETag", ETAG)
         self.send_header("Last-Modified", "Mon, 05 Jan 2026 00:00:00 GMT")
         if not known:
@@ -97,7 +99,7 @@ def test_the_cache_works_at_all(site):
     assert first.status == second.status == 200 and first.body == second.body and is_hit(second), (first.headers, second.headers)
 
 
-@pytest.mark.parametrize("page", ["app/page", "app/stale", "ok.txt"])
+@pytest.mark.parametrize("page", ["app/page", "app/stale", "ok.txt", "app/pr1", "app/pr2", "app/pr3", "app/pr4", "app/pr5"])
 def test_a_cookie_page_is_gone_after_logout(site, mint, page):
     """H11, R6750-15"""
     token = mint()

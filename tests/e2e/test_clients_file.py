@@ -104,6 +104,7 @@ def test_success_forgives_failures(site, mint):
 
 # ---- time, and many at once ----
 
+@pytest.mark.alone("compares times")
 def test_an_unknown_id_takes_as_long_as_a_wrong_secret(site, mint):
     """The fastest of requests in turn, for others on the machine can only slow them; a hash costs many times what the rest does."""
     kinds = {"unknown": basic("nobody", "x"), "wrong": basic("known", "x"), "public": basic("public", "x")}
@@ -124,6 +125,7 @@ def test_an_unknown_id_takes_as_long_as_a_wrong_secret(site, mint):
     assert min(fastest.values()) > 3 * min(plain), (fastest, plain)
 
 
+@pytest.mark.alone("compares times")
 def test_a_good_secret_is_hashed_once_in_each_child(site, mint):
     """So that a client that calls often does not wait for bcrypt each time."""
     with site.connect() as c:

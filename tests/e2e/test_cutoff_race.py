@@ -196,6 +196,7 @@ def site(new_server, keys):
         + '<Location "/admin">\nSetHandler tokrevoke-admin\n' + "\n".join(BASIC) + "\n</Location>\n")
 
 
+@pytest.mark.alone("runs for a time, and is worth as much as it gets done")
 def test_no_token_of_before_the_cut_off_is_accepted_after_the_answer(site, mint, record_property):
     """R7009-17, BCL-18: concurrent logins, logouts everywhere, revocations and requests."""
     race = Race(site, mint)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from httpd import ALIAS, LEVEL, ALARM
+from httpd import ALIAS, LEVEL, ALARM, Conn
 
 
 @pytest.fixture
@@ -36,3 +36,27 @@ def test_the_lines_that_count_are_told_from_the_others(line, noticed):
 
 def test_four_children_serve(bare):
     assert len(bare.pids()) >= 4
+
+
+def by_a_test(server):
+    return [server.connect() for _ in range(4)]
+
+
+def by_somebody_else(server):
+    return [Conn("127.0.0.1", server.port) for _ in range(4)]
+
+
+def before_a_graceful_restart(server):
+    held = by_a_test(server)
+    for c in held:
+        assert c.request("GET", "/ok.txt").status == 200
+    server.graceful()
+    return held
+
+
+@pytest.mark.parametrize("held", [by_a_test, by_somebody_else, before_a_graceful_restart])
+def test_no_connection_that_is_left_keeps_a_child_from_its_end(bare, held):
+    """A child that was told to leave in peace waits for it, and httpd complains of that child when it kills it."""
+    connections = held(bare)
+    bare.stop()
+    assert not bare.unexpected(), connections

@@ -6,8 +6,8 @@ import pytest
 
 from httpd import ALIAS, endpoint, protected
 from issuers import issuer, jwks, write_keys
+from logouts import HTML
 
-HTML = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 NAVIGATE = (HTML, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document")
 COOKIE = "TokRevokeTokenFrom header cookie=__Host-session query=tok"
 LOGIN = 'TokRevokeLoginURL "/login?next={url}"'

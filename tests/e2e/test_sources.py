@@ -55,7 +55,9 @@ def site(new_server, keys, backend):
     write_keys(server, keys)
     server.write("cgi/env", CGI, mode=0o755)
     (server.root / "htdocs" / "cgi-index").mkdir()
+    server.write("htdocs/parts.shtml", '<!--#include virtual="/p/strip/env" -->')
     server.write("htdocs/page.shtml", "<!--#printenv -->\n")
+    server.write("htdocs/outer.shtml", '<!--#include virtual="/p/hop/x" -->\n')
     text = issuer("https://idp.test/", jwks("all")) + f"""
 ScriptAliasMatch "^/p/[^/]+/env(/.*)?$" "{{root}}/cgi/env$1"
 AliasMatch "^/p/[^/]+/dir/$" "{{root}}/htdocs/cgi-index/"
@@ -77,7 +79,16 @@ CustomLog "{{root}}/logs/everything" everything
         "index", ALL, "TokRevokeStripToken On", "DirectoryIndex /p/strip/env") + protected(
         "ordered", "TokRevokeTokenFrom cookie=session header=X-Token header") + protected(
         "default", "CGIPassAuth On") + protected("case", "TokRevokeTokenFrom header=x-TOKEN cookie=Session query=Tok") + protected(
-        "strip-header", "TokRevokeStripToken On", "CGIPassAuth On")
+        "strip-header", "TokRevokeStripToken On", "CGIPassAuth On") + protected(
+        "hop", ALL, "TokRevokeStripToken On", "CGIPassAuth On", "RewriteEngine On", 'RewriteRule "." "/p/strip/env" [END]') + protected(
+        "strip-variables", ALL, "TokRevokeStripToken On", 'SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1',
+        'SetEnvIf Cookie "(.+)" CRUMBS=$1', 'SetEnvIf X-Flag "(.+)" FLAG=$1') + """
+<Location "/o/turned">
+RewriteEngine On
+RewriteRule "." "/p/strip/env" [END]
+</Location>
+AliasMatch "^/o/(.*\\.shtml)$" "{root}/htdocs/$1"
+"""
     return server.start(text)
 
 
@@ -249,6 +260,30 @@ def test_a_stripped_token_is_seen_by_nobody_behind(site, mint, way):
     assert secret not in site.access_log()
 
 
+@pytest.mark.parametrize("claims", [{}, {"exp": 1}], ids=["good", "expired"])
+def test_variables_made_of_a_stripped_token_do_not_hold_it(site, mint, claims):
+    token = mint(**claims)
+    for field in (f"Authorization: Bearer {token}", f"Cookie: a=1; session={token}; b=2"):
+        r = site.get("/p/strip-variables/env", field, "X-Flag: on")
+        assert r.status == (401 if claims else 200) and token not in r.text, r
+    if not claims:
+        env = cgi_env(r)
+        assert (env["CRUMBS"], env["HTTP_COOKIE"], env["FLAG"]) == ("a=1; session=; b=2", "a=1; b=2", "on")
+
+
+def test_what_is_no_token_takes_no_variable_apart(site, mint):
+    env = cgi_env(site.get("/p/strip-variables/env", f"Authorization: Bearer {mint()}", "Cookie: session=on", "X-Flag: on"))
+    assert env["FLAG"] == "on"
+
+
+def test_a_token_is_not_seen_behind_a_redirect_or_in_a_part_of_a_page(site, mint):
+    token = mint()
+    env = cgi_env(site.get("/o/turned?a=1&access_token=" + token))
+    assert (env["REMOTE_USER"], env["REDIRECT_QUERY_STRING"]) == ("alice", "a=1") and token not in str(env)
+    r = site.get("/o/parts.shtml", "Cookie: session=" + token)
+    assert "REMOTE_USER=alice" in r.text and token not in r.text, r
+
+
 def test_stripping_leaves_the_rest_as_it_was(site, mint):
     token = mint()
     env = cgi_env(site.get(f"/p/strip/env/more?a=1&access_token={token}&b=%20x&c", "Cookie: a=1; session=" + token + "; b=2", "X-Other: y"))
@@ -294,6 +329,13 @@ def test_a_directory_index_knows_the_user_of_a_stripped_token(site, mint):
         env = cgi_env(r)
         assert env["REMOTE_USER"] == "alice"
         assert "access_token=ey" not in r.text and "session=ey" not in r.text and "Bearer ey" not in r.text
+
+
+def test_a_part_of_a_page_that_is_redirected_knows_the_user_of_a_stripped_token(site, mint):
+    """The page is open: what has the token is the part, before its redirect."""
+    for header in (f"Authorization: Bearer {mint()}", f"Cookie: session={mint()}"):
+        env = cgi_env(site.get("/outer.shtml", header))
+        assert env.get("REMOTE_USER") == "alice", env
 
 
 def test_a_client_cannot_name_the_user(site, mint):

@@ -340,6 +340,7 @@ def book(server):
             "maps": len(Path(f"/proc/{pid}/maps").read_text().splitlines())}
 
 
+@pytest.mark.alone("counts the shared memory and semaphores of the whole machine")
 @pytest.mark.parametrize("change", ["the same", "another capacity each time", "two databases in turn"])
 def test_the_parent_does_not_grow_over_many_graceful_restarts_under_load(site, mint, record_property, change):
     count = 500 if os.environ.get("TR_LONG") else 60 if change == "the same" else 30

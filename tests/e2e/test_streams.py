@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import time
 
 import pytest
@@ -15,6 +14,8 @@ from httpd import MPM, endpoint, protected
 from issuers import issuer, jwks, write_keys
 from storing import BASIC, JSON, SLOW, basic, text, until, write_users
 from streaming import STUBBORN, Echo, WebSocket, read_until_cut
+
+pytestmark = pytest.mark.h1("tunnels and chunks are of HTTP/1.1; streams of HTTP/2 are in test_streams_h2")
 
 WITHIN = 2 * SLOW  # seconds
 CUT = "TokRevokeCutStreams On"
@@ -39,8 +40,9 @@ def chunk(data):
 class Site:
     """A server before a backend for HTTP and one for WebSockets."""
 
-    def __init__(self, server, keys, *more, modules=("proxy_wstunnel",)):
+    def __init__(self, server, keys, *more, modules=("proxy_wstunnel",), max_descriptors=None):
         self.server = server
+        server.max_descriptors = max_descriptors
         self.backend, self.echo = Backend(), Echo()
         self.backend.answer = self.answer
         self.events_every = 0.05
@@ -51,6 +53,12 @@ class Site:
         server.write("cgi/slow", SLOW_SCRIPT, mode=0o755)
         server.write("htdocs/big.bin", os.urandom(1 << 20) * (BIG >> 20))
         server.write("htdocs/page.shtml", '<p>open</p><!--#include virtual="/cgi/slow" -->')
+        server.write("htdocs/parts.shtml", "".join(f'<!--#include virtual="/part/{i}.txt" -->' for i in range(40)))
+        (server.root / "htdocs" / "index").mkdir()
+        server.write("htdocs/index/index.html", "an index\n")
+        (server.root / "htdocs" / "part").mkdir()
+        for i in range(40):
+            server.write(f"htdocs/part/{i}.txt", f"part {i} " * 500)
         http, ws = f"127.0.0.1:{self.backend.port}", f"127.0.0.1:{self.echo.port}"
         server.start(text(
             issuer(STRICT, jwks("all"), "TokRevokeClockSkew 0"),
@@ -61,9 +69,11 @@ class Site:
             f"ProxyPass /p/upgraded/ http://{ws}/ upgrade=websocket\nProxyPass /p/tunnel/ ws://{ws}/\n",
             f"ProxyPass /p/proxied/ http://{http}/ flushpackets=on\nProxyPass /p/uncut-proxied/ http://localhost:{self.backend.port}/ flushpackets=on\n",
             '<Directory "{root}/htdocs">\n    Options +Includes\n    AddOutputFilter INCLUDES .shtml\n</Directory>\n',
+            '<Location "/part/">\n    Require all granted\n    TokRevokeCutStreams On\n</Location>\n',
             location("/admin", "SetHandler tokrevoke-admin", *BASIC),
             endpoint("/own/logout", "AuthType Bearer", "AuthName own", "Require valid-user", CUT, "TokRevokeTokenFrom header",
                      handler="tokrevoke-logout"),
+            "MaxMemFree 1\n",  # memory of requests that have ended is given back, so that using it shows
             *more))
 
     def __getattr__(self, name):
@@ -77,6 +87,8 @@ class Site:
             return self.one_event()
         if "slow" in request.target:
             return self.late()
+        if "echo" in request.target:
+            return reply(request.body)
         return self.download()
 
     def events(self):
@@ -206,6 +218,26 @@ def test_a_connection_that_was_not_upgraded_serves_further_requests(site, mint):
         assert c.request("GET", "/index.html").status == 200
 
 
+def test_a_request_behind_one_that_asked_to_upgrade_is_read_when_that_is_gone(site, mint):
+    """Where httpd reads it before the answer before it has left, the filter of the connection stands in front of its body."""
+    body = b"x" * 100
+    with site.connect() as c:
+        c.send_raw(b"GET /p/sent/big.bin HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\nAuthorization: Bearer %s\r\n\r\n"
+                   b"POST /p/proxied/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nAuthorization: Bearer %s\r\n"
+                   b"Content-Length: %d\r\n\r\n" % (mint().encode(), mint().encode(), len(body)))
+        c.take_until(b"\r\n\r\n")
+        left = BIG - len(c.buffer)
+        while left > 0:
+            left -= len(c.sock.recv(min(left, 1 << 20)))
+        c.buffer = b""
+        assert c.receive(interim=True).status == 100
+        for byte in body:
+            c.send_raw(bytes([byte]))
+            time.sleep(0.002)
+        r = c.receive()
+        assert r.status == 200 and r.body == body
+
+
 # ---- answers through a proxy ----
 
 def is_truncated(data):
@@ -322,6 +354,14 @@ def test_a_protected_part_of_an_open_page_is_cut(site, mint):
         began = site.revoke_now(token)
         data, ended, _ = read_until_cut(c.sock)
         assert is_truncated(c.buffer + data) and ended - began < WITHIN
+
+
+def test_a_page_whose_open_parts_alone_are_to_be_cut_is_whole(site, mint):
+    """Each part is watched while it lasts; what it was watched by is gone when the next begins."""
+    for _ in range(5):
+        r = site.bearer("/p/uncut/parts.shtml", mint())
+        assert r.status == 200 and r.text == "".join(f"part {i} " * 500 for i in range(40))
+    site.bearer("/p/uncut/ok.txt", mint())
 
 
 # ---- what is not cut ----
@@ -465,12 +505,7 @@ LIMIT = 40  # descriptors of a child; with more connections than threads mpm_eve
 @pytest.mark.skipif(MPM != "event", reason="counts the descriptors of a child of mpm_event")
 def test_what_could_not_be_cut_is_not_begun(own_site, mint):
     """With no descriptor to spare: 503, and not an answer that nobody watches."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, before[1]))
-    try:
-        site = own_site()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    site = own_site(max_descriptors=LIMIT)
     (child,) = site.pids()
     with site.connect() as c:
         assert c.request("GET", "/p/cut/ok.txt", "Authorization: Bearer " + mint()).status == 200
@@ -505,3 +540,25 @@ def test_that_the_database_cannot_be_read_cuts_nothing(own_site, mint):
         with logged(site, "revoked by token"):
             site.revoke_now(token)
             read_until_cut(c.sock)
+
+
+def test_what_a_child_watches_that_can_never_hear_of_revocations_again_is_cut(own_site, mint):
+    """It is two tables behind: nobody writes to its own any more, and its requests are answered 503."""
+    site = own_site()
+    site.expect_log("AH03093|AH00(046|045)", always=True)
+    token, conf = mint(), (site.root / "conf/httpd.conf").read_text(encoding="utf-8")
+    with site.open("/p/proxied/events", token) as c, WebSocket(site, "/p/tunnel/chat", token) as ws:
+        for capacity in (5000, 6000):
+            site.write("conf/httpd.conf", f"{conf}TokRevokeCapacity {capacity}\n")
+            site.graceful()
+        time.sleep(1.5)
+        c.more()
+        assert ws.echoes(b"still there") and site.said() == []
+        with logged(site, "unavailable", "unavailable"):
+            site.write("conf/httpd.conf", f"{conf}TokRevokeCapacity 7000\n")
+            site.graceful()
+            began = time.monotonic()
+            data, ended, _ = read_until_cut(c.sock)
+            assert is_truncated(c.buffer + data) and ended - began < WITHIN
+            read_until_cut(ws.sock)
+    assert site.bearer("/p/cut/ok.txt", token).status == 200

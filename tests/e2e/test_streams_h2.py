@@ -10,6 +10,8 @@ import pytest
 from httpd import MPM
 from test_streams import BIG, STRICT, WITHIN, Site, logged
 
+pytestmark = pytest.mark.h1("speaks HTTP/2 without TLS")
+
 if MPM == "prefork":
     pytest.skip("mod_http2 does not run on mpm_prefork", allow_module_level=True)
 
@@ -158,3 +160,22 @@ def test_other_streams_of_a_connection_complete(site, client, mint):
     (page,) = client.begins(client.get("/p/cut/ok.txt", mint()))
     client.follow(lambda: page in client.ended)
     assert client.ended[page][0] == "complete"
+
+
+@pytest.mark.parametrize("path", ["/p/cut/ok.txt", "/p/proxied/echo", "/p/cut/index/"])
+def test_a_token_whose_answers_are_complete_cuts_nothing(site, client, mint, path):
+    """What was answered is not watched any more, though its connection is in use."""
+    token = mint()
+    done = [client.get(path, token) for _ in range(5)]
+    client.follow(lambda: all(s in client.ended for s in done))
+    assert {client.ended[s][0] for s in done} == {"complete"}
+    (other,) = client.begins(client.get("/p/proxied/events", mint(sub="bob")))
+    done.append(client.get(path, token))
+    client.follow(lambda: done[-1] in client.ended)
+    with logged(site):
+        site.revoke_now(token)
+        client.follow(lambda: other in client.ended, 2.5)
+    before = client.length[other]
+    client.follow(lambda: False, 0.5)
+    assert other not in client.ended and client.length[other] > before
+

@@ -77,6 +77,15 @@ static void members_are_there_by_their_path_and_elements_are_not(void **state)
     expect(text, "C_a_l_x", NULL, *state);
 }
 
+static void names_that_are_too_long_are_left_out(void **state)
+{
+    const char *k = apr_psprintf(*state, "%0*d", TR_MAX_CLAIM_NAME_LEN, 7);
+    expect(apr_psprintf(*state, "{\"%s\": \"x\", \"b\": 1}", k), apr_pstrcat(*state, "C_", k, NULL), "x", *state);
+    expect(apr_psprintf(*state, "{\"%s0\": \"x\"}", k), apr_pstrcat(*state, "C_", k, "0", NULL), NULL, *state);
+    expect(apr_psprintf(*state, "{\"%s\": {\"a\": \"x\"}}", k), apr_pstrcat(*state, "C_", k, "_a", NULL), NULL, *state);
+    expect(apr_psprintf(*state, "{\"%s\": {\"\": \"x\"}}", k + 1), apr_pstrcat(*state, "C_", k + 1, "_", NULL), "x", *state);
+}
+
 static void of_claims_with_one_name_the_shorter_and_then_the_plain_one_has_it(void **state)
 {
     expect("{\"a\": {\"b\": 1}, \"a_b\": 2}", "C_a_b", "2", *state);
@@ -204,6 +213,7 @@ int main(void)
         TT_TEST(strings_are_as_they_are_and_all_else_is_json),
         TT_TEST(names_are_made_of_letters_digits_and_underscores),
         TT_TEST(members_are_there_by_their_path_and_elements_are_not),
+        TT_TEST(names_that_are_too_long_are_left_out),
         TT_TEST(of_claims_with_one_name_the_shorter_and_then_the_plain_one_has_it),
         TT_TEST(of_claims_with_equal_rights_to_a_name_none_has_it),
         TT_TEST(the_deepest_object_is_opened),
