@@ -1,0 +1,185 @@
+"""
+What durable storage costs: revocations per second at 1, 8 and 64 clients, stored in SQLite, beside the same endpoint with
+"TokRevokeDatabase none", in interleaved rounds; how long a start takes with many revocations stored; how much memory they need.
+Every revocation is of a new token (HS256, the signature that costs least, so that storing weighs most). After the rounds, every token of
+a sample has to be in the database.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+from client import Conn
+from loads import wrk
+from servers import PAGE, REPO, Ours
+from tokens import b64, secret_bytes
+from tokens_for import ISS
+
+CLIENTS = (1, 8, 64)
+PER_SECOND = 40000  # tokens made for each second of a round; a server that is faster stops early and is not counted
+SCRIPT = """
+local tokens, n = {}, 0
+for line in io.lines(os.getenv("TR_TOKENS")) do tokens[#tokens + 1] = line end
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
+function request()
+    n = n + 1
+    if n > #tokens then os.exit(3) end
+    return wrk.format(nil, nil, nil, "token=" .. tokens[n])
+end
+"""
+
+
+class Endpoint(Ours):
+    """The module with another database."""
+
+    def __init__(self, tokens, database):
+        super().__init__(database, "tuned", tokens)
+
+    def text(self):
+        text = "TokRevokeCapacity 4000000\n" + super().text()
+        return re.sub(r"^TokRevokeDatabase .*$", "TokRevokeDatabase none", text, flags=re.M) if self.name == "none" else text
+
+
+def mint(secret, numbers):
+    head, now = b64('{"alg":"HS256","typ":"at+jwt","kid":"oct"}'), int(time.time())
+    for n in numbers:
+        text = head + "." + b64(json.dumps({"iss": ISS, "sub": f"user{n % 1000}", "jti": f"{n:032x}", "iat": now, "exp": now + 3600}))
+        yield text + "." + b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())
+
+
+def sync_rate(folder):
+    """Appends of 4 KiB with fdatasync, one after the other: what the disk allows."""
+    fd, n, end = os.open(folder / "probe", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 0, time.monotonic() + 1
+    while time.monotonic() < end:
+        os.write(fd, b"x" * 4096)
+        os.fdatasync(fd)
+        n += 1
+    os.close(fd)
+    return n
+
+
+def measure(server, clients, seconds, tokens):
+    out, _, rate = wrk(f"{server.url}/revoke", seconds, "-s", str(tokens.parent / "post.lua"), connections=clients,
+                       environment={"TR_TOKENS": str(tokens)})
+    assert "Non-2xx" not in out, out
+    return rate
+
+
+def rates(folder, tokens, rounds, seconds):
+    servers = {name: Endpoint(tokens, name).up() for name in ("none", "sqlite3")}
+    number, result, syncs = 0, {(name, c): [] for name in servers for c in CLIENTS}, []
+    (folder / "post.lua").write_text(SCRIPT)
+    secret, acknowledged = secret_bytes(tokens.keys["oct"]), []
+    for _ in range(rounds):
+        syncs.append(sync_rate(folder))
+        for clients in CLIENTS:
+            for name, server in servers.items():
+                count = PER_SECOND * (seconds + 1)
+                file = folder / "tokens"
+                file.write_text("\n".join(mint(secret, range(number, number + count))) + "\n")
+                result[name, clients].append(measure(server, clients, seconds, file))
+                if name == "sqlite3":  # wrk asks its script for a request once before it begins
+                    acknowledged += range(number + 2, number + int(result[name, clients][-1] * seconds) - 2 * clients, 997)
+                number += count
+        print(f"  round: {syncs[-1]} syncs/s; " + ", ".join(f"{c} clients {result['sqlite3', c][-1]:.0f}/s of "
+                                                             f"{result['none', c][-1]:.0f}/s" for c in CLIENTS), flush=True)
+    with sqlite3.connect(f"file:{servers['sqlite3'].root}/state/revocations.db?mode=ro", uri=True) as db:
+        stored = {row[0] for row in db.execute("SELECT value FROM tokrevoke_revocations")}
+    missing = [n for n in acknowledged if f"{n:032x}" not in stored]
+    assert acknowledged and not missing, f"acknowledged but not stored: {missing[:5]}"
+    for server in servers.values():
+        server.remove()
+    return {"syncs": syncs, "clients": {str(c): {name: result[name, c] for name in servers} for c in CLIENTS}}
+
+
+# ---- many that are stored ----
+
+
+def fill(folder, count):
+    """A folder with a database that holds so many live revocations."""
+    folder.mkdir()
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(folder, "www-data", "www-data")
+    subprocess.run([str(REPO / "build" / "bench" / "fill_store"), f"sqlite3:{folder}/revocations.db", str(count)], check=True,
+                   user="www-data" if os.geteuid() == 0 else None)
+    return folder
+
+
+def start_s(server):
+    """Seconds from the start of the program until it has answered a good token."""
+    token = server.tokens.lines("RS256", 1)[0]
+    began = time.monotonic()
+    server.launch()
+    while True:
+        assert server.process.poll() is None and time.monotonic() < began + 60, server.error_log()
+        try:
+            with Conn("127.0.0.1", server.port) as c:
+                assert c.request("GET", PAGE, f"Authorization: Bearer {token}").status == 200
+                return time.monotonic() - began
+        except OSError:
+            time.sleep(0.002)
+
+
+def starts(tokens, filled, count, rounds):
+    servers = {"none": Ours("none", "tuned", tokens), "live": Ours("live", "tuned", tokens, database=filled)}
+    result = {name: [] for name in servers}
+    loads = []
+    for server in servers.values():
+        server.up()
+        server.stop()
+    for _ in range(rounds):
+        for name, server in servers.items():
+            result[name].append(round(start_s(server), 4))
+            server.stop()
+        loads.append(float(re.findall(r"revocations loaded from .* in ([\d.]+) s", servers["live"].error_log())[-1]))
+        print(f"  start with none {result['none'][-1]:.3f} s, with {count} {result['live'][-1]:.3f} s", flush=True)
+    assert re.search(rf"\b{count + 1} revocations loaded", servers["live"].error_log()), servers["live"].error_log()
+    size = (servers["live"].root / "state" / "revocations.db").stat().st_size
+    for server in servers.values():
+        server.remove()
+    return {"revocations": count, **result, "load": loads, "database_bytes": size}
+
+
+class Sized(Ours):
+    """The module with a table for so many."""
+
+    def __init__(self, tokens, capacity, cache=None):
+        super().__init__(f"capacity {capacity}", "tuned", tokens, cache=cache)
+        self.capacity = capacity
+
+    def text(self):
+        return f"TokRevokeCapacity {self.capacity}\n" + super().text()
+
+
+def shared_bytes(server):
+    """What the server has mapped that its processes share and write."""
+    server.up()
+    total = 0
+    for line in Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8").splitlines():
+        span, flags, *_ = line.split()
+        if flags == "rw-s":
+            low, high = (int(x, 16) for x in span.split("-"))
+            total += high - low
+    server.remove()
+    return total
+
+
+def memory(tokens, has_cache):
+    few, many = 1000, 1000000
+    small, large = (shared_bytes(Sized(tokens, n, cache="off")) for n in (few, many))
+    result = {"revocations": many, "bytes_per_revocation": round((large - small) / (many - few), 2), "shared_bytes": large}
+    if has_cache:
+        n = 65536
+        result["verified_tokens"] = n
+        result["bytes_per_verified_token"] = round((shared_bytes(Sized(tokens, few, cache=n)) - small) / n, 2)
+    print(f"  {result['bytes_per_revocation']} bytes a revocation of capacity", flush=True)
+    return result
