@@ -304,18 +304,36 @@ $(FILL_STORE): bench/fill_store.c $(LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(LIB) $(TEST_LIBS)
 
-.PHONY: bench bench-requests bench-revocations bench-kinds bench-rooms
-bench: bench-rooms bench-kinds bench-requests bench-revocations
+# What users would pick instead, as the distribution packs it, unpacked and not installed.
+PEERS_DIR := build/peers
+.PHONY: peers
+peers: $(PEERS_DIR)/versions
+$(PEERS_DIR)/versions: bench/peers
+	bench/peers $(PEERS_DIR)
+
+# make bench ROUNDS=7 SECONDS_EACH=4; the result is build/bench/results.json, of which bench-report makes docs/PERFORMANCE.md.
+ROUNDS       ?= 5
+SECONDS_EACH ?= 4
+BENCH_ARGS   ?=
+BENCH = TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/run
+.PHONY: bench bench-quick bench-revocations bench-rooms bench-kinds bench-report bench-needs
+bench-needs: $(MODULE) $(FILL_STORE) peers
+	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
+bench: bench-needs
+	@$(AGAIN) bench-rooms JSON=build/bench/rooms.json
+	@$(BENCH) --rounds $(ROUNDS) --seconds $(SECONDS_EACH) $(BENCH_ARGS)
+bench-quick: bench-needs
+	@$(BENCH) --quick --live 20000 --out build/bench/quick.json $(BENCH_ARGS)
+bench-revocations: bench-needs
+	@$(BENCH) --rounds $(ROUNDS) --seconds $(SECONDS_EACH) --only revoking --only start --only memory \
+	  --out build/bench/revocations.json $(BENCH_ARGS)
+bench-rooms: $(B)/bench/rooms
+	@mkdir -p build/bench
+	@$< $(if $(JSON),--json '$(JSON)') $(ROOM)
 bench-kinds: $(B)/bench/kinds
 	@$<
-bench-rooms: $(B)/bench/rooms
-	@$< $(if $(JSON),--json '$(JSON)') $(ROOM)
-bench-requests: $(MODULE)
-	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
-	@TR_MODULE=$(abspath $(MODULE)) bench/run
-bench-revocations: $(MODULE) $(FILL_STORE)
-	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
-	@TR_MODULE=$(abspath $(MODULE)) bench/revocations $(BENCH_ARGS)
+bench-report:
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/report
 
 # ---- the two commands --------------------------------------------------------------------------------------------
 
@@ -426,10 +444,13 @@ help:
 #H make cov                 line coverage of unit and end-to-end tests
 #H make lint                rooms, exports, sizes, log ids, directives, format
 #H make tidy                clang-tidy and cppcheck
-#H make bench               what checking a request and storing a revocation cost, beside the same without (needs wrk)
+#H make bench               a checked request, a revocation, a start beside the same without, and beside what others offer (needs wrk; about 40 minutes
+#H                          on a quiet machine; ROUNDS=5 SECONDS_EACH=4, BENCH_ARGS="--only tuned")
+#H make bench-quick         the same in a few minutes, on a busy machine too: checks the harness, measures nothing
+#H make bench-report        docs/PERFORMANCE.md, its plot and its JSON from what make bench wrote
+#H make bench-revocations   revoking, starting, memory only
 #H make bench-rooms         what each room costs by itself (ROOM="base jose table verified gate", JSON=file)
 #H make bench-kinds         what looking for each kind of revocation costs
-#H make bench-revocations   the second of these: BENCH_ARGS="rounds seconds rows,rows,..."
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
 #H make uninstall           remove the module and its .load file

@@ -1,6 +1,6 @@
 """
-Putting load on a server, and what it cost: requests per second by wrk, CPU of all the server's processes from /proc, and the share of the
-machine that something else took meanwhile.
+Putting load on a server, and what it cost: requests per second by wrk, CPU of all the server's processes from /proc, and the
+share of the machine that something else took meanwhile.
 """
 
 import os

@@ -48,5 +48,6 @@ def describe():
                      "httpd": first(r"Apache/(\S+)", said(Installed.find().program, "-v")), "mpm": MPM,
                      "OpenSSL": first(r"^OpenSSL (\S+)", said("openssl", "version")), "jansson": package("libjansson4"),
                      "SQLite": package("libsqlite3-0"), "wrk": first(r"wrk (?:debian/)?(\S+)", said("wrk", "-v")),
-                     "mod_auth_openidc": found.get("libapache2-mod-auth-openidc"), "mod_oauth2": found.get("libapache2-mod-oauth2"),
-                     "liboauth2": found.get("liboauth2-0"), "HAProxy": found.get("haproxy")}}
+                     "mod_auth_openidc": found.get("libapache2-mod-auth-openidc"),
+                     "mod_oauth2": found.get("libapache2-mod-oauth2"), "liboauth2": found.get("liboauth2-0"),
+                     "HAProxy": found.get("haproxy")}}

@@ -1,8 +1,8 @@
 """
 What durable storage costs: revocations per second at 1, 8 and 64 clients, stored in SQLite, beside the same endpoint with
 "TokRevokeDatabase none", in interleaved rounds; how long a start takes with many revocations stored; how much memory they need.
-Every revocation is of a new token (HS256, the signature that costs least, so that storing weighs most). After the rounds, every token of
-a sample has to be in the database.
+Every revocation is of a new token (HS256, the signature that costs least, so that storing weighs most). After the rounds, every
+token of a sample has to be in the database.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ class Endpoint(Ours):
 def mint(secret, numbers):
     head, now = b64('{"alg":"HS256","typ":"at+jwt","kid":"oct"}'), int(time.time())
     for n in numbers:
-        text = head + "." + b64(json.dumps({"iss": ISS, "sub": f"user{n % 1000}", "jti": f"{n:032x}", "iat": now, "exp": now + 3600}))
+        claims = {"iss": ISS, "sub": f"user{n % 1000}", "jti": f"{n:032x}", "iat": now, "exp": now + 3600}
+        text = head + "." + b64(json.dumps(claims))
         yield text + "." + b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())
 
 

@@ -1,7 +1,7 @@
 """
-The servers that are compared: httpd without a check, with this module, with mod_auth_openidc, with mod_oauth2, and HAProxy with and
-without jwt_verify. Each serves the same file of 1 KiB to the same requests, and each that checks tokens has to prove it before it is
-measured.
+The servers that are compared: httpd without a check, with this module, with mod_auth_openidc, with mod_oauth2, and HAProxy with
+and without jwt_verify. Each serves the same file of 1 KiB to the same requests, and each that checks tokens has to prove it
+before it is measured.
 """
 
 import contextlib
@@ -87,9 +87,6 @@ DocumentRoot "{self.root}/htdocs"
         self.prove()
         return self
 
-    def down(self):
-        self.stop()
-
     def prove(self):
         assert self.get(PAGE).status == 200
 
@@ -167,11 +164,13 @@ class Peer(Server):
 
 
 class OpenIDC(Peer):
+    ALGORITHMS = ("RS256", "HS256")  # from keys that it has not to fetch
+
     def modules(self):
         return self.load("auth_openidc")
 
     def algorithms(self):
-        return ("RS256", "HS256")
+        return self.ALGORITHMS
 
     def text(self):
         secret = secret_bytes(self.tokens.keys["oct"]).hex()
@@ -228,7 +227,7 @@ class HAProxy:
     def __init__(self, name, tokens, folder, checks):
         self.name, self.tokens, self.checks = name, tokens, checks
         self.root = folder / name.replace(" ", "-")
-        self.root.mkdir()
+        self.root.mkdir(exist_ok=True)
         self.process, self.port = None, free_port()
         self.revoked = tokens.lines("RS256", 2)[1]
 
@@ -258,8 +257,9 @@ frontend page
     http-request return status 200 content-type text/plain file {self.root}/page.txt
 """)
         with open(self.root / "log", "wb") as log:
-            self.process = subprocess.Popen([str(self.PROGRAM), "-db", "-f", str(self.root / "haproxy.cfg")], stdout=log, stderr=log,
-                                            preexec_fn=die_with_parent, env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES})
+            self.process = subprocess.Popen([str(self.PROGRAM), "-db", "-f", str(self.root / "haproxy.cfg")], stdout=log,
+                                            stderr=log, preexec_fn=die_with_parent,
+                                            env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES})
         end = time.monotonic() + 20
         while not answers(self.port):
             assert self.process.poll() is None and time.monotonic() < end, (self.root / "log").read_text()
@@ -267,12 +267,10 @@ frontend page
         self.prove()
         return self
 
-    def down(self):
+    def remove(self):
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)
-
-    remove = down
 
     def ask(self, token):
         with Conn("127.0.0.1", self.port) as c:

@@ -1,6 +1,6 @@
 """
-Tokens for the measurements, made before they begin, by python3-cryptography and not by the code that is measured. They are kept in
-build/bench/ and used again while they live long enough.
+Tokens for the measurements, made before they begin, by python3-cryptography and not by the code that is measured. They are kept
+in build/bench/ and used again while they live long enough.
 """
 
 import json
