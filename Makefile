@@ -281,6 +281,7 @@ cov:
 .PHONY: lint tidy
 lint: $(MODULE)
 	@tools/lint $(MODULE)
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/report --check
 
 tidy:
 	@tools/need '$(HTTPD_INC)' '$(APR_INC)' clang-tidy

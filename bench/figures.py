@@ -92,7 +92,7 @@ def cost_goal(f, config, load, work, over_us, least_ratio):
     if over is None:
         return Goal(f"{work}, {config} configuration", "", "", None)
     wanted = f"at most +{over_us:g} µs" + (f", at least {least_ratio}" if least_ratio else "")
-    return Goal(f"{work}, {config} configuration", wanted, f"{over.text(sign=True)} µs; {ratio.text(2)}",
+    return Goal(f"{work}, {config} configuration", wanted, f"{over.text(2, sign=True)} µs; {ratio.text(2)}",
                 verdict(at_most(over, over_us), at_least(ratio, least_ratio) if least_ratio else None))
 
 
@@ -111,7 +111,7 @@ def revoked_goals(f):
         ratio = f.ratio(config, "one", "ours-revoked", other="ours")
         if apart:
             yield Goal(f"a revoked token refused, against a good one served, {config}", "no slower",
-                       f"{apart.text(sign=True)} µs; {ratio.text(2)} of the requests/s", at_most(apart, 0))
+                       f"{apart.text(2, sign=True)} µs; {ratio.text(2)} of the requests/s", at_most(apart, 0))
 
 
 def peer_goals(f):
