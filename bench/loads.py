@@ -36,6 +36,10 @@ class TokensRanOut(Exception):
     pass
 
 
+class Disturbed(Exception):
+    """wrk or the server met what is no answer: a connection that broke or took too long."""
+
+
 def cpu_s(pid):
     """User and system time of a process: in nanoseconds where the kernel tells each thread's, else in ticks."""
     total = 0
@@ -61,8 +65,9 @@ def own_s():
     return times.user + times.system + times.children_user + times.children_system
 
 
-def milliseconds(text):
-    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+def percentile(out, percent):
+    """Milliseconds of wrk's table of latencies."""
+    value, unit = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", out, re.M).groups()
     return float(value) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
 
 
@@ -73,9 +78,9 @@ def wrk(url, seconds, *options, connections=CONNECTIONS, environment=None):
     if done.returncode == 3:
         raise TokensRanOut(url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Socket errors" not in done.stdout, done.stdout
     requests = int(re.search(r"(\d+) requests in", done.stdout).group(1))
-    assert requests > 0, done.stdout
+    if "Socket errors" in done.stdout or requests == 0:
+        raise Disturbed(done.stdout)
     return done.stdout, requests, float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
 
 
@@ -101,18 +106,17 @@ class Load:
 
 
 def measure(server, load, seconds, folder):
-    """One measurement, or None if the server changed its processes in between."""
+    """One measurement; Disturbed also if the server changed its processes in between."""
     options, environment = load.options(folder, not server.checks)
     pids = server.processes()
     used, all_used, own, wall = sum(map(cpu_s, pids)), busy_s(), own_s(), time.monotonic()
     out, requests, rate = wrk(server.page, seconds, *options, environment=environment)
     wall = time.monotonic() - wall
     if server.processes() != pids:
-        return None
+        raise Disturbed("other processes")
     used, all_used, own = sum(map(cpu_s, pids)) - used, busy_s() - all_used, own_s() - own
     refused = int(m.group(1)) if (m := re.search(r"Non-2xx or 3xx responses: (\d+)", out)) else 0
     assert refused == (requests if load.refused else 0), f"{server.name}, {load.name}: {refused} of {requests} were refused"
     return {"rate": rate, "cpu_us": round(1e6 * used / requests, 3), "requests": requests,
             "others": round(max(0.0, all_used - used - own) / (wall * os.cpu_count()), 4),
-            "p50_ms": milliseconds(re.search(r"50%\s+(\S+)", out).group(1)),
-            "p99_ms": milliseconds(re.search(r"99%\s+(\S+)", out).group(1))}
+            "p50_ms": percentile(out, 50), "p99_ms": percentile(out, 99)}

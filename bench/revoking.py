@@ -5,6 +5,7 @@ Every revocation is of a new token (HS256, the signature that costs least, so th
 token of a sample has to be in the database.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -17,12 +18,13 @@ import time
 from pathlib import Path
 
 from client import Conn
-from loads import wrk
+from loads import Disturbed, wrk
 from servers import PAGE, REPO, Ours
 from tokens import b64, secret_bytes
 from tokens_for import ISS
 
 CLIENTS = (1, 8, 64)
+TRIES = 3
 PER_SECOND = 40000  # tokens made for each second of a round; a server that is faster stops early and is not counted
 SCRIPT = """
 local tokens, n = {}, 0
@@ -74,22 +76,38 @@ def measure(server, clients, seconds, tokens):
     return rate
 
 
+class Revoker:
+    """Revokes a new token with each request."""
+
+    def __init__(self, folder, secret, seconds):
+        self.file, self.secret, self.seconds = folder / "tokens", secret, seconds
+        self.number = 0  # of the next token
+        (folder / "post.lua").write_text(SCRIPT)
+
+    def rate(self, server, clients):
+        """(revocations per second, numbers of some that were acknowledged)"""
+        for _ in range(TRIES):
+            first, count = self.number, PER_SECOND * (self.seconds + 1)
+            self.number += count
+            self.file.write_text("\n".join(mint(self.secret, range(first, first + count))) + "\n")
+            with contextlib.suppress(Disturbed):
+                rate = measure(server, clients, self.seconds, self.file)
+                # wrk asks its script for a request once before it begins, and some are under way when it ends
+                return rate, range(first + 2, first + int(rate * self.seconds) - 2 * clients, 997)
+        raise AssertionError(f"{server.name}: connections broke {TRIES} times")
+
+
 def rates(folder, tokens, rounds, seconds):
     servers = {name: Endpoint(tokens, name).up() for name in ("none", "sqlite3")}
-    number, result, syncs = 0, {(name, c): [] for name in servers for c in CLIENTS}, []
-    (folder / "post.lua").write_text(SCRIPT)
-    secret, acknowledged = secret_bytes(tokens.keys["oct"]), []
+    result, syncs, acknowledged = {(name, c): [] for name in servers for c in CLIENTS}, [], []
+    revoker = Revoker(folder, secret_bytes(tokens.keys["oct"]), seconds)
     for _ in range(rounds):
         syncs.append(sync_rate(folder))
         for clients in CLIENTS:
             for name, server in servers.items():
-                count = PER_SECOND * (seconds + 1)
-                file = folder / "tokens"
-                file.write_text("\n".join(mint(secret, range(number, number + count))) + "\n")
-                result[name, clients].append(measure(server, clients, seconds, file))
-                if name == "sqlite3":  # wrk asks its script for a request once before it begins
-                    acknowledged += range(number + 2, number + int(result[name, clients][-1] * seconds) - 2 * clients, 997)
-                number += count
+                rate, some = revoker.rate(server, clients)
+                result[name, clients].append(rate)
+                acknowledged += some if name == "sqlite3" else ()
         print(f"  round: {syncs[-1]} syncs/s; " + ", ".join(f"{c} clients {result['sqlite3', c][-1]:.0f}/s of "
                                                              f"{result['none', c][-1]:.0f}/s" for c in CLIENTS), flush=True)
     with sqlite3.connect(f"file:{servers['sqlite3'].root}/state/revocations.db?mode=ro", uri=True) as db:
