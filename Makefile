@@ -359,7 +359,8 @@ test: deps
 # says and what a browser shows, is the same with every MPM. The run over HTTP/2 takes them all.
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
-               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py) \
+               introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py \
+               bench.py) \
              $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 

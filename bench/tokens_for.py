@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import time
 import uuid
-from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
@@ -117,7 +116,3 @@ def tampered(token):
     """One character in the middle of the signature is another."""
     at = token.rindex(".") + 40
     return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1:]
-
-
-def only(path: Path):
-    return path.read_text().split()[0]
