@@ -53,7 +53,7 @@ tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer
  */
 bool tr_table_has(const tr_table_t *table, tr_kind_t kind);
 
-/* The same for all kinds at once: bit k for kind k. */
+/* The same for all kinds at once: bit k for kind k. Still one load. */
 uint32_t tr_table_kinds(const tr_table_t *table);
 
 /*

@@ -17,7 +17,7 @@
 
 #define TABLE_MUTEX "tokrevoke"
 #define STORE_MUTEX "tokrevoke-store"
-#define SHARED_KEY "mod_tokrevoke: shared table, layout 3" /* a new layout of anything shared needs a new key */
+#define SHARED_KEY "mod_tokrevoke: shared table, layout 4" /* a new layout of anything shared needs a new key */
 #define LOCKS_KEY "mod_tokrevoke: locks, layout 2"
 #define ALIGNMENT 64
 #define SPARE 1000 /* revocations */

@@ -99,18 +99,13 @@ tr_mark_t tr_table_mark(const tr_table_t *table, tr_kind_t kind, tr_str_t issuer
 
 bool tr_table_has(const tr_table_t *table, tr_kind_t kind)
 {
-    return atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0;
+    return (tr_table_kinds(table) >> kind & 1) != 0;
 }
 
+/* All at one moment: a family is revoked after its members were noted, so whoever sees it in force sees them. */
 uint32_t tr_table_kinds(const tr_table_t *table)
 {
-    uint32_t kinds = 0;
-
-    /* In this order: a family is revoked after its members were noted, so whoever sees it in force sees them. */
-    for (int kind = 0; kind < TR_KINDS; kind++) {
-        kinds |= (uint32_t)(atomic_load_explicit(&table->head->by_kind[kind], memory_order_acquire) != 0) << kind;
-    }
-    return kinds;
+    return atomic_load_explicit(&table->head->kinds, memory_order_acquire);
 }
 
 uint64_t tr_table_changes(const tr_table_t *table)

@@ -2,7 +2,7 @@
  * tr_table_layout.h: the segment of the table of revocations, and what its readers and writers both do with it.
  *
  *   +-----------------+ base, 64-byte aligned
- *   | header  512 B   | magic, geometry, key of the hash; counters, which only writers change
+ *   | header  512 B   | magic, geometry, key of the hash, kinds; counters, which only writers change
  *   +-----------------+
  *   | bucket 0   64 B | two slots of 32 B: one cache line
  *   | bucket 1        |   slot: mark 16 | issued_before 8 | expires 4 | meta 2 | reach 2
@@ -27,7 +27,7 @@
 #include "tr_table.h"
 
 #define MAGIC UINT64_C(0x74726576746f6b31)
-#define LAYOUT_VERSION 4
+#define LAYOUT_VERSION 5
 #define HEADER_LEN 512
 #define SLOTS_PER_BUCKET 2
 #define SPARE_BUCKETS 32
@@ -50,6 +50,7 @@ typedef struct header_t {
     uint32_t version;
     uint32_t capacity;
     tr_siphash_key_t key;
+    _Atomic uint32_t kinds; /* bit k: there may be an entry of kind k. Changes seldom, so it is not among the counters */
     _Alignas(64) _Atomic uint32_t dirty; /* a writer is at work, or died at it */
     _Atomic uint32_t used;
     _Atomic uint32_t by_kind[TR_KINDS];

@@ -32,6 +32,25 @@ static uint16_t measure_reach(const tr_table_t *table, uint32_t home, uint32_t l
     return 0;
 }
 
+/* Count an entry that will be there, before it is. */
+static void count_in(tr_table_t *table, unsigned int kind)
+{
+    atomic_fetch_add(&table->head->used, 1);
+    atomic_fetch_add(&table->head->by_kind[kind], 1);
+    if ((atomic_load_explicit(&table->head->kinds, memory_order_relaxed) >> kind & 1) == 0) {
+        atomic_fetch_or(&table->head->kinds, 1u << kind);
+    }
+}
+
+/* Of one that is there no more. */
+static void count_out(tr_table_t *table, unsigned int kind)
+{
+    atomic_fetch_sub(&table->head->used, 1);
+    if (atomic_fetch_sub(&table->head->by_kind[kind], 1) == 1) {
+        atomic_fetch_and(&table->head->kinds, ~(1u << kind));
+    }
+}
+
 /* Take an expired entry out. Its home's reach shrinks to what is left. */
 static void reclaim(tr_table_t *table, slot_t *slot)
 {
@@ -40,8 +59,7 @@ static void reclaim(tr_table_t *table, slot_t *slot)
     uint16_t reach = atomic_load_explicit(reach_of(table, home), memory_order_relaxed);
 
     atomic_store_explicit(&slot->meta, next_meta(meta, 0, false), memory_order_release);
-    atomic_fetch_sub(&table->head->by_kind[kind_of(meta)], 1);
-    atomic_fetch_sub(&table->head->used, 1);
+    count_out(table, kind_of(meta));
     atomic_fetch_add(&table->head->reclaimed, 1);
     atomic_store_explicit(reach_of(table, home), measure_reach(table, home, reach), memory_order_release);
 }
@@ -51,6 +69,7 @@ static void recover(tr_table_t *table)
 {
     uint32_t used = 0;
     uint32_t by_kind[TR_KINDS] = {0};
+    uint32_t kinds = 0;
     uint32_t earliest_s = NEVER;
 
     for (uint32_t b = 0; b < table->buckets; b++) {
@@ -73,7 +92,9 @@ static void recover(tr_table_t *table)
     atomic_store(&table->head->used, used);
     for (int k = 0; k < TR_KINDS; k++) {
         atomic_store(&table->head->by_kind[k], by_kind[k]);
+        kinds |= (uint32_t)(by_kind[k] != 0) << k;
     }
+    atomic_store(&table->head->kinds, kinds);
     atomic_store(&table->head->earliest_s, earliest_s);
     atomic_fetch_add(&table->head->recovered, 1);
     /* He may have died after his last store, before he counted it. */
@@ -208,8 +229,7 @@ static void fill(tr_table_t *table, slot_t *slot, const content_t *c)
 {
     uint16_t meta = next_meta(peek_meta(slot), c->kind, false);
 
-    atomic_fetch_add(&table->head->used, 1);
-    atomic_fetch_add(&table->head->by_kind[c->kind], 1);
+    count_in(table, c->kind);
     if (c->expires_s < atomic_load(&table->head->earliest_s)) {
         atomic_store(&table->head->earliest_s, c->expires_s);
     }

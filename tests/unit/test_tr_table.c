@@ -512,6 +512,18 @@ static void the_kinds_that_have_entries_are_known_at_one_look(void **state)
         for (tr_kind_t k = 0; k < TR_KINDS; k++)
             assert_int_equal(tr_table_has(table, k), kinds >> k & 1);
     }
+    /* A writer that died changes nothing of that; those that have gone do, and one that comes again. */
+    tr_table_begin_locked(table);
+    tr_table_begin_locked(table);
+    tr_table_end_locked(table);
+    assert_int_equal(tr_table_kinds(table), kinds);
+    assert_int_equal(insert_entry(table, entry(TR_KIND_FAMILY, "longer", NOW + 20, 0), NOW), APR_SUCCESS);
+    tr_table_sweep_locked(table, NOW + 15, 0);
+    assert_int_equal(tr_table_kinds(table), 1u << TR_KIND_FAMILY);
+    tr_table_sweep_locked(table, NOW + 25, 0);
+    assert_int_equal(tr_table_kinds(table), 0);
+    assert_int_equal(insert_entry(table, entry(TR_KIND_SUBJECT, "v", NOW + 30, 0), NOW + 25), APR_SUCCESS);
+    assert_int_equal(tr_table_kinds(table), 1u << TR_KIND_SUBJECT);
 }
 
 int main(void)
