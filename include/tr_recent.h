@@ -56,6 +56,15 @@ void tr_recent_put(tr_recent_t *recent, const tr_gate_t *gate, uint64_t number, 
  */
 const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, const char *prefix, apr_pool_t *pool);
 
+/*
+ * tr_export_header of the identity's payload. Of one that is remembered the value is made once for all requests. Lives as long as
+ * the identity and pool.
+ */
+TR_MUST_CHECK apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, const char *claim, apr_pool_t *pool);
+
+/* What tr_fingerprint says of its text, as a number; 0: it can't be had. Of one that is remembered it is made once. */
+uint64_t tr_recent_fingerprint(const tr_identity_t *identity, tr_str_t text, apr_pool_t *pool);
+
 /* True: no string anywhere in its payload holds a control character. False: one may. One comparison. */
 bool tr_recent_is_clean(const tr_identity_t *identity);
 

@@ -3,16 +3,25 @@
 
 #include <stdlib.h>
 
+#include "tr_digest.h"
 #include "tr_export.h"
 #include "tr_limits.h"
 #include "tr_recent.h"
 
 #define MALLOC_LEN 32 /* bytes that malloc adds to a block, at most */
+#define MAX_HEADERS 16
 
 struct tr_kept_list_t {
     apr_array_header_t list; /* of what follows */
     const char *prefix;
     tr_variable_t variable[];
+};
+
+/* A claim as the value of a field. */
+struct tr_kept_header_t {
+    tr_kept_header_t *next;
+    const char *value; /* NULL: it is none */
+    char claim[];      /* and the value behind it */
 };
 
 bool tr_budget_take(tr_budget_t *budget, apr_size_t size)
@@ -118,6 +127,10 @@ void tr_remembered_free(tr_remembered_t *entry)
         free(marks);
     }
     free(atomic_load(&entry->variables));
+    for (tr_kept_header_t *header = atomic_load(&entry->headers), *next; header != NULL; header = next) {
+        next = header->next;
+        free(header);
+    }
     if (entry->has_document) {
         tr_json_drop(entry->identity.token.jws.payload);
     }
@@ -221,6 +234,61 @@ const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, con
         keep_variables(entry, variables, prefix);
     }
     return variables;
+}
+
+/* value NULL: the claim is no value. Nothing happens when there is no memory for it. */
+static void keep_header(tr_remembered_t *entry, const char *claim, const char *value)
+{
+    tr_str_t text = tr_str_z(value);
+    apr_size_t size = sizeof(tr_kept_header_t) + strlen(claim) + 1 + text.len + 1;
+    tr_kept_header_t *header = malloc(size);
+    char *to;
+
+    if (header == NULL || !tr_budget_take(entry->budget, size + MALLOC_LEN)) {
+        free(header);
+        return;
+    }
+    to = header->claim;
+    (void)copy(&to, tr_str_z(claim));
+    header->value = value != NULL ? copy(&to, text).data : NULL;
+    atomic_fetch_add(&entry->size, size + MALLOC_LEN);
+    header->next = atomic_load(&entry->headers);
+    while (!atomic_compare_exchange_weak(&entry->headers, &header->next, header)) {
+    }
+}
+
+apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, const char *claim, apr_pool_t *pool)
+{
+    tr_remembered_t *entry = identity->remembered;
+    const tr_kept_header_t *header = entry != NULL ? atomic_load_explicit(&entry->headers, memory_order_acquire) : NULL;
+    apr_status_t rv;
+    int n = 0;
+
+    for (; header != NULL; header = header->next, n++) {
+        if (strcmp(header->claim, claim) == 0) {
+            *out = header->value;
+            return APR_SUCCESS;
+        }
+    }
+    rv = tr_export_header(out, identity->token.jws.payload, claim, pool);
+    if (rv == APR_SUCCESS && entry != NULL && n < MAX_HEADERS) {
+        keep_header(entry, claim, *out);
+    }
+    return rv;
+}
+
+uint64_t tr_recent_fingerprint(const tr_identity_t *identity, tr_str_t text, apr_pool_t *pool)
+{
+    tr_remembered_t *entry = identity->remembered;
+    uint64_t fingerprint = entry != NULL ? atomic_load_explicit(&entry->fingerprint, memory_order_relaxed) : 0;
+
+    if (fingerprint == 0) {
+        fingerprint = strtoull(tr_fingerprint(text, pool), NULL, 16);
+        if (entry != NULL) {
+            atomic_store_explicit(&entry->fingerprint, fingerprint, memory_order_relaxed);
+        }
+    }
+    return fingerprint;
 }
 
 bool tr_recent_is_clean(const tr_identity_t *identity)

@@ -3,7 +3,8 @@
  *
  *   one block   identity, key of the entry, marks | token, user, user claim, kid, typ
  *   document    as it was parsed; iss, jti, sub, sid, client_id and azp are views into it
- *   made later  all marks, where a costly kind came into force; variables, where a location exports them
+ *   made later  all marks, where a costly kind came into force; variables and values of fields, where a location exports them; the
+ *               fingerprint, when it was revoked
  *
  * What is made later is put in place by one store of a pointer, and never replaced but by what is made with it. All else does not
  * change until nobody holds the entry.
@@ -23,6 +24,7 @@ typedef struct tr_budget_t {
 } tr_budget_t;
 
 typedef struct tr_kept_list_t tr_kept_list_t;
+typedef struct tr_kept_header_t tr_kept_header_t;
 
 struct tr_remembered_t {
     const tr_gate_t *gate;
@@ -32,6 +34,8 @@ struct tr_remembered_t {
     _Atomic(tr_marks_t *) marks;
     tr_marks_t cheap; /* the first of them */
     _Atomic(tr_kept_list_t *) variables;
+    _Atomic(tr_kept_header_t *) headers; /* the one that was made last */
+    _Atomic uint64_t fingerprint;        /* 0: nobody has asked */
     tr_budget_t *budget;
     _Atomic apr_size_t size; /* bytes that the budget was charged for it */
     bool is_clean;

@@ -29,10 +29,13 @@ static void forge(const world_t *w, const char *text, size_t len)
 static void export_claim(void *baton, const char *name, const tr_json_t *value)
 {
     const tr_identity_t *id = ((void **)baton)[0];
-    const char *text;
+    apr_pool_t *pool = ((void **)baton)[1];
+    const char *text = NULL, *kept = NULL;
     (void)value;
     if (tr_json_get(id->token.jws.payload, name) != NULL)
-        ALWAYS(tr_export_header(&text, id->token.jws.payload, name, ((void **)baton)[1]) == APR_SUCCESS);
+        ALWAYS(tr_export_header(&text, id->token.jws.payload, name, pool) == APR_SUCCESS);
+    ALWAYS(tr_recent_header(&kept, id, name, pool) == tr_export_header(&text, id->token.jws.payload, name, pool));
+    ALWAYS((kept == NULL) == (text == NULL) && (text == NULL || strcmp(kept, text) == 0));
 }
 
 static void check_exports(const tr_identity_t *id, const char *claims, apr_pool_t *pool)

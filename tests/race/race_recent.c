@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 
 #include "../unit/tr_testing.h"
+#include "tr_digest.h"
 #include "tr_export.h"
 #include "tr_reason.h"
 #include "tr_recent.h"
@@ -73,6 +74,14 @@ static void check_variables(const tr_identity_t *id, int token, apr_pool_t *pool
             found += atoi(v->value) == token;
     }
     CLAIM(found == 2, "variables of token %d", token);
+    for (int i = 0; i < 2; i++) {
+        const char *value;
+        CLAIM(tr_recent_header(&value, id, i == 0 ? "jti" : "pad", pool) == APR_SUCCESS && value != NULL &&
+                  (i == 0 ? atoi(value) == token : strlen(value) == padding(token)),
+              "fields of token %d", token);
+    }
+    CLAIM(tr_recent_fingerprint(id, id->token.jws.text, pool) == strtoull(tr_fingerprint(id->token.jws.text, pool), NULL, 16),
+          "fingerprint of token %d", token);
 }
 
 /* Nothing of it has changed. */

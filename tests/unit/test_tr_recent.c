@@ -6,6 +6,7 @@
 
 #include <apr_strings.h>
 
+#include "tr_digest.h"
 #include "tr_export.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
@@ -658,6 +659,63 @@ static void variables_of_a_hit_are_those_of_a_miss(void **state)
     assert_non_null(value_in(tr_recent_variables(&id, "X_", *state), "X_sub"));
 }
 
+static void values_of_fields_of_a_hit_are_those_of_a_miss(void **state)
+{
+    static const char *const claims[] = {"sub", "a", "a.b", "list", "n", "blank", "empty", "none", "bad", "jti", "sub"};
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(
+        *state, "j", ",\"a\":{\"b\":\"deep\"},\"list\":[1,2],\"n\":null,\"blank\":\" x\",\"empty\":\"\",\"bad\":\"\\n\"");
+    const char *kept[3] = {NULL};
+    for (int i = 0; i < 6; i++) {
+        tr_identity_t id;
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
+        for (size_t c = 0; c < sizeof(claims) / sizeof(claims[0]); c++) {
+            const char *made, *got;
+            apr_status_t rv = tr_export_header(&made, id.token.jws.payload, claims[c], *state);
+            assert_int_equal(tr_recent_header(&got, &id, claims[c], *state), rv);
+            if (made == NULL)
+                assert_null(got);
+            else
+                assert_string_equal(got, made);
+        }
+        assert_int_equal(tr_recent_header(&kept[i % 3], &id, "a.b", *state), APR_SUCCESS);
+    }
+    assert_ptr_equal(kept[0], kept[1]); /* made once */
+    assert_ptr_equal(kept[1], kept[2]);
+}
+
+/* A location's .htaccess may ask for anything. */
+static void very_many_values_of_fields_are_told_and_few_are_kept(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "j", "");
+    apr_size_t before;
+    tr_identity_t id;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
+    before = stats_of(world).bytes;
+    for (int i = 0; i < 1000; i++) {
+        const char *value;
+        assert_int_equal(tr_recent_header(&value, &id, tt_print(*state, "none%d", i), *state), APR_SUCCESS);
+        assert_null(value);
+    }
+    assert_true(stats_of(world).bytes > before);
+    assert_true(stats_of(world).bytes < before + 4096);
+}
+
+static void the_fingerprint_of_a_hit_is_that_of_a_miss(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "j", "");
+    uint64_t made = strtoull(tr_fingerprint(tr_str_z(token), *state), NULL, 16);
+    for (int i = 0; i < 4; i++) {
+        tr_identity_t id;
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
+        assert_true(tr_recent_fingerprint(&id, tr_str_z(token), *state) == made);
+        assert_true(tr_recent_fingerprint(&id, tr_str_z(token), *state) == made);
+    }
+}
+
 static void a_control_character_anywhere_is_known(void **state)
 {
     const struct {
@@ -710,6 +768,9 @@ int main(void)
         TT_TEST(what_is_too_large_is_read_each_time),
         TT_TEST(impossible_sizes_are_refused),
         TT_TEST(variables_of_a_hit_are_those_of_a_miss),
+        TT_TEST(values_of_fields_of_a_hit_are_those_of_a_miss),
+        TT_TEST(very_many_values_of_fields_are_told_and_few_are_kept),
+        TT_TEST(the_fingerprint_of_a_hit_is_that_of_a_miss),
         TT_TEST(a_control_character_anywhere_is_known),
     };
     return TT_RUN(tests);
