@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "tr_digest.h"
+#include "tr_recent.h"
 
 #define SAY_EVERY_S 60
 #define NEAR 4          /* places looked at for one token */
@@ -58,19 +59,18 @@ const char *trh_subject(const tr_identity_t *identity, apr_pool_t *pool)
 void trh_note_presented(request_rec *r, tr_str_t token, const tr_identity_t *identity)
 {
     trh_watch_t *watch = trh_watch();
-    const char *text = tr_fingerprint(token, r->pool);
-    uint64_t fingerprint = strtoull(text, NULL, 16);
-    uint64_t unsaid;
+    uint64_t fingerprint, unsaid;
 
     if (watch == NULL) {
         return;
     }
+    fingerprint = tr_recent_fingerprint(identity, token, r->pool);
     atomic_fetch_add_explicit(&watch->presented, 1, memory_order_relaxed);
     if (!take_turn(&unsaid, find_slot(watch, fingerprint), fingerprint, apr_time_sec(trh_steady_clock()))) {
         return;
     }
-    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
-                  "a revoked token was presented: token %s, subject \"%s\", client %s, revoked by %s%s", text,
-                  trh_subject(identity, r->pool), r->useragent_ip, tr_kind_name(identity->revoked_by),
-                  unsaid > 0 ? apr_psprintf(r->pool, ", and %" APR_UINT64_T_FMT " times since it was said last", unsaid) : "");
+    ap_log_rerror(
+        APLOG_MARK, APLOG_NOTICE, 0, r, "a revoked token was presented: token %s, subject \"%s\", client %s, revoked by %s%s",
+        tr_fingerprint(token, r->pool), trh_subject(identity, r->pool), r->useragent_ip, tr_kind_name(identity->revoked_by),
+        unsaid > 0 ? apr_psprintf(r->pool, ", and %" APR_UINT64_T_FMT " times since it was said last", unsaid) : "");
 }
