@@ -155,25 +155,24 @@ static const char *scopes(request_rec *r, const tr_reason_t *reason)
 /* RFC 6750 3: realm once, the error only where there is one. */
 static const char *challenge(request_rec *r, const tr_reason_t *reason)
 {
-    const char *text = apr_psprintf(r->pool, "Bearer realm=\"%s\"", trh_realm(r));
-
     if (reason->oauth_error == NULL) {
-        return text;
+        return apr_pstrcat(r->pool, "Bearer realm=\"", trh_realm(r), "\"", NULL);
     }
-    return apr_psprintf(r->pool, "%s, error=\"%s\", error_description=\"%s\"%s", text, reason->oauth_error, reason->sentence,
-                        scopes(r, reason));
+    return apr_pstrcat(r->pool, "Bearer realm=\"", trh_realm(r), "\", error=\"", reason->oauth_error, "\", error_description=\"",
+                       reason->sentence, "\"", scopes(r, reason), NULL);
 }
 
 /* All values come from the table of reasons and need no escapes. */
 static const char *json_body(const tr_reason_t *reason, apr_pool_t *pool)
 {
-    const char *type = reason->error_type != NULL ? apr_psprintf(pool, ",\"error_type\":\"%s\"", reason->error_type) : "";
+    bool has_type = reason->error_type != NULL;
 
     if (reason->oauth_error == NULL) {
-        return apr_psprintf(pool, "{\"message\":\"%s\"}", reason->message);
+        return apr_pstrcat(pool, "{\"message\":\"", reason->message, "\"}", NULL);
     }
-    return apr_psprintf(pool, "{\"error\":\"%s\",\"error_description\":\"%s\",\"message\":\"%s\"%s}", reason->oauth_error,
-                        reason->sentence, reason->message, type);
+    return apr_pstrcat(pool, "{\"error\":\"", reason->oauth_error, "\",\"error_description\":\"", reason->sentence,
+                       "\",\"message\":\"", reason->message, has_type ? "\",\"error_type\":\"" : "",
+                       has_type ? reason->error_type : "", "\"}", NULL);
 }
 
 void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason, apr_status_t rv, tr_str_t token)
