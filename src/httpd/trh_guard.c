@@ -22,11 +22,16 @@
 
 static ap_filter_rec_t *filter;
 
+/* This process has met a guarded location: else nothing here costs anything. */
+static atomic_bool is_used;
+
 trh_guarded_t *trh_guarded(const request_rec *r)
 {
     void *guarded = NULL;
 
-    (void)apr_pool_userdata_get(&guarded, KEY, r->pool);
+    if (atomic_load_explicit(&is_used, memory_order_relaxed)) {
+        (void)apr_pool_userdata_get(&guarded, KEY, r->pool);
+    }
     return guarded;
 }
 
@@ -39,6 +44,7 @@ int trh_guard_fixup(request_rec *r)
         return DECLINED;
     }
     if (guarded == NULL) {
+        atomic_store_explicit(&is_used, true, memory_order_relaxed);
         guarded = apr_pcalloc(r->pool, sizeof(*guarded));
         apr_pool_userdata_setn(guarded, KEY, NULL, r->pool);
     }
