@@ -49,12 +49,13 @@ trh_request_t *trh_request_of(const request_rec *r)
     return NULL;
 }
 
+/* identity lives in the request's pool. */
 static void remember(request_rec *r, const trh_found_t *found, const tr_identity_t *identity, uint64_t changes, bool stripped)
 {
     trh_request_t *request = apr_pcalloc(r->pool, sizeof(*request));
 
     request->token = found->token;
-    request->identity = apr_pmemdup(r->pool, identity, sizeof(*identity));
+    request->identity = identity;
     request->changes = changes;
     request->source = found->source;
     request->stripped = stripped;
@@ -75,7 +76,7 @@ int trh_check_authn(request_rec *r)
     trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
     const tr_gate_t *gate = &trh_server(r->server)->gate;
     uint64_t changes = gate->table != NULL ? tr_table_changes(gate->table) : 0;
-    tr_identity_t identity;
+    tr_identity_t *identity = NULL;
     apr_status_t rv;
 
     if (!trh_is_bearer(r)) {
@@ -83,9 +84,10 @@ int trh_check_authn(request_rec *r)
     }
     rv = trh_find_token(&found, r, trh_sources(dir));
     if (rv == APR_SUCCESS) {
-        rv = tr_gate_admit(&identity, gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
+        identity = apr_palloc(r->pool, sizeof(*identity));
+        rv = tr_gate_admit(identity, gate, found.token, trh_user_claim(r), apr_time_now(), r->pool);
     }
-    if ((rv == APR_SUCCESS || rv == TR_REVOKED) && trh_check_claim_headers(r, &identity) != APR_SUCCESS) {
+    if ((rv == APR_SUCCESS || rv == TR_REVOKED) && trh_check_claim_headers(r, identity) != APR_SUCCESS) {
         rv = TR_MALFORMED;
     }
     if (rv != APR_SUCCESS) {
@@ -96,14 +98,14 @@ int trh_check_authn(request_rec *r)
         }
     }
     if (rv == TR_REVOKED) {
-        trh_note_presented(r, found.token, &identity);
+        trh_note_presented(r, found.token, identity);
     }
     if (rv != APR_SUCCESS) {
         return dir->optional == 1 ? trh_let_in_anonymous(r, &found, rv) : trh_refuse(r, tr_reason(rv), rv, found.token);
     }
-    r->user = (char *)identity.user;
+    r->user = (char *)identity->user;
     r->ap_auth_type = "Bearer";
-    remember(r, &found, &identity, changes, dir->strip == 1);
+    remember(r, &found, identity, changes, dir->strip == 1);
     if (dir->strip == 1) {
         trh_strip_token(r, trh_sources(dir));
     }
