@@ -86,9 +86,9 @@ typedef struct trh_dir_t {
     int logout_get;
     const char *logout_page; /* text of the template; NULL: the built-in one */
     const char *login;       /* where browsers log in; "": off; NULL: not given */
-    int optional;
-    int claim_env;
+    int optional, claim_env;
     apr_array_header_t *claim_headers; /* trh_claim_header_t; NULL: none */
+    bool has_local_fields;             /* an .htaccess says some of them */
     int cut_streams;
 } trh_dir_t;
 

@@ -78,6 +78,7 @@ void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
     conf->optional = add->optional != TRH_UNSET ? add->optional : base->optional;
     conf->claim_env = add->claim_env != TRH_UNSET ? add->claim_env : base->claim_env;
     conf->claim_headers = trh_merge_claim_headers(base->claim_headers, add->claim_headers, pool);
+    conf->has_local_fields = add->has_local_fields || base->has_local_fields;
     conf->cut_streams = add->cut_streams != TRH_UNSET ? add->cut_streams : base->cut_streams;
     return conf;
 }

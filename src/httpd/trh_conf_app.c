@@ -119,6 +119,9 @@ const char *trh_set_claim_header(cmd_parms *cmd, void *dirv, const char *field, 
     if (ap_check_cmd_context(cmd, NOT_IN_HTACCESS) == NULL) {
         trh_know_claim_header(header->field);
     }
+    else {
+        dir->has_local_fields = true;
+    }
     return NULL;
 }
 

@@ -10,6 +10,8 @@
  */
 #include "trh.h"
 
+#include <stdatomic.h>
+
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_request.h>
@@ -26,33 +28,56 @@ static ap_filter_rec_t *filter;
 
 /* const char *; the names in the server's configuration. Made while that is read, read only afterwards. */
 static apr_array_header_t *known;
+static uint64_t known_lengths; /* bit n % 64: one has n bytes */
 
-/*
- * const char *; the names in each .htaccess that was met. Of a request with all its parts and redirects, in the pool of the first.
- */
-static apr_array_header_t *met_by(const request_rec *r)
+/* Has this process met an .htaccess with names of its own? */
+static atomic_bool has_met;
+
+static apr_pool_t *pool_of_first(const request_rec *r)
 {
-    void *met = NULL;
-
     while (r->main != NULL) {
         r = r->main;
     }
-    apr_pool_userdata_get(&met, MET, r->pool);
-    if (met == NULL) {
-        met = apr_array_make(r->pool, 2, sizeof(const char *));
-        apr_pool_userdata_setn(met, MET, NULL, r->pool);
+    return r->pool;
+}
+
+/*
+ * const char *; the names in each .htaccess that was met. Of a request with all its parts and redirects, in the pool of the first.
+ * NULL: none.
+ */
+static const apr_array_header_t *met_by(const request_rec *r)
+{
+    void *met = NULL;
+
+    if (atomic_load_explicit(&has_met, memory_order_relaxed)) {
+        apr_pool_userdata_get(&met, MET, pool_of_first(r));
     }
     return met;
+}
+
+static void meet(const request_rec *r, const char *name)
+{
+    apr_pool_t *pool = pool_of_first(r);
+    void *met = NULL;
+
+    atomic_store_explicit(&has_met, true, memory_order_relaxed);
+    apr_pool_userdata_get(&met, MET, pool);
+    if (met == NULL) {
+        met = apr_array_make(pool, 2, sizeof(const char *));
+        apr_pool_userdata_setn(met, MET, NULL, pool);
+    }
+    APR_ARRAY_PUSH((apr_array_header_t *)met, const char *) = apr_pstrdup(pool, name);
 }
 
 void trh_forget_claim_headers(apr_pool_t *pconf)
 {
     known = apr_array_make(pconf, 4, sizeof(const char *));
+    known_lengths = 0;
 }
 
 static bool is_among(const apr_array_header_t *names, tr_str_t name)
 {
-    for (int i = 0; i < names->nelts; i++) {
+    for (int i = 0; names != NULL && i < names->nelts; i++) {
         if (tr_export_is_same_field(tr_str_z(APR_ARRAY_IDX(names, i, const char *)), name)) {
             return true;
         }
@@ -64,21 +89,37 @@ void trh_know_claim_header(const char *name)
 {
     if (!is_among(known, tr_str_z(name))) {
         APR_ARRAY_PUSH(known, const char *) = name;
+        known_lengths |= UINT64_C(1) << strlen(name) % 64;
     }
 }
 
 /* ---- taking out --------------------------------------------------------------------------------------------- */
 
-static bool is_claimed(void *met, tr_str_t name)
+static bool has_names(const apr_array_header_t *met)
 {
-    return is_among(known, name) || is_among(met, name);
+    return known_lengths != 0 || met != NULL;
+}
+
+static bool is_claimed(const apr_array_header_t *met, tr_str_t name)
+{
+    return ((known_lengths >> name.len % 64 & 1) != 0 && is_among(known, name)) || is_among(met, name);
+}
+
+typedef struct names_t {
+    const apr_array_header_t *met;
+} names_t;
+
+static bool is_claimed_name(void *names, tr_str_t name)
+{
+    return is_claimed(((names_t *)names)->met, name);
 }
 
 /* Nor may a proxy drop our field because the client named it as one of this connection only (RFC 9110 7.6.1). */
-static void clean_list(request_rec *r, apr_array_header_t *met, const char *field)
+static void clean_list(request_rec *r, const apr_array_header_t *met, const char *field)
 {
     const char *list = apr_table_get(r->headers_in, field);
-    char *left = list != NULL ? tr_export_strip_list(list, is_claimed, met, r->pool) : NULL;
+    names_t names = {met};
+    char *left = list != NULL ? tr_export_strip_list(list, is_claimed_name, &names, r->pool) : NULL;
 
     if (left != NULL && *left == '\0') {
         apr_table_unset(r->headers_in, field);
@@ -89,7 +130,7 @@ static void clean_list(request_rec *r, apr_array_header_t *met, const char *fiel
 }
 
 /* Take the claimed fields out; those go to taken, unless it is NULL. */
-static void clean_fields(apr_table_t *fields, apr_table_t *taken, apr_array_header_t *met, apr_pool_t *pool)
+static void clean_fields(apr_table_t *fields, apr_table_t *taken, const apr_array_header_t *met, apr_pool_t *pool)
 {
     const apr_array_header_t *all = apr_table_elts(fields);
     apr_array_header_t *names = NULL;
@@ -111,9 +152,9 @@ static void clean_fields(apr_table_t *fields, apr_table_t *taken, apr_array_head
     }
 }
 
-static void clean(request_rec *r, apr_array_header_t *met)
+static void clean(request_rec *r, const apr_array_header_t *met)
 {
-    if (known->nelts == 0 && met->nelts == 0) {
+    if (!has_names(met)) {
         return;
     }
     clean_fields(r->headers_in, NULL, met, r->pool);
@@ -131,7 +172,7 @@ static apr_status_t read_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
     apr_table_t *before = f->r->headers_in;
     apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
     request_rec *r = f->r;
-    apr_array_header_t *met = met_by(r);
+    const apr_array_header_t *met = met_by(r);
 
     clean_fields(r->trailers_in, NULL, met, r->pool);
     if (r->headers_in != before) {
@@ -148,7 +189,7 @@ static apr_status_t read_body(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_m
 /* A redirect inside httpd keeps the filters of the protocol only. */
 static void watch_trailers(request_rec *r, const apr_array_header_t *met)
 {
-    if (r->main != NULL || (known->nelts == 0 && met->nelts == 0)) {
+    if (r->main != NULL || !has_names(met)) {
         return;
     }
     for (ap_filter_t *f = r->input_filters; f != NULL; f = f->next) {
@@ -161,7 +202,7 @@ static void watch_trailers(request_rec *r, const apr_array_header_t *met)
 
 int trh_clean_fields(request_rec *r)
 {
-    apr_array_header_t *met = met_by(r);
+    const apr_array_header_t *met = met_by(r);
 
     clean(r, met);
     watch_trailers(r, met);
@@ -171,20 +212,21 @@ int trh_clean_fields(request_rec *r)
 /* An .htaccess is known now. */
 int trh_clean_local_fields(request_rec *r)
 {
-    const apr_array_header_t *fields = trh_dir(r)->claim_headers;
-    apr_array_header_t *met = met_by(r);
-    int before = met->nelts;
+    const trh_dir_t *dir = trh_dir(r);
+    const apr_array_header_t *fields = dir->has_local_fields ? dir->claim_headers : NULL;
+    bool is_news = false;
 
     for (int i = 0; fields != NULL && i < fields->nelts; i++) {
         const char *name = APR_ARRAY_IDX(fields, i, trh_claim_header_t).field;
 
-        if (!is_claimed(met, tr_str_z(name))) {
-            APR_ARRAY_PUSH(met, const char *) = apr_pstrdup(met->pool, name);
+        if (!is_claimed(met_by(r), tr_str_z(name))) {
+            meet(r, name);
+            is_news = true;
         }
     }
-    if (met->nelts > before) {
-        clean(r, met);
-        watch_trailers(r, met);
+    if (is_news) {
+        clean(r, met_by(r));
+        watch_trailers(r, met_by(r));
     }
     return DECLINED;
 }
@@ -205,28 +247,47 @@ static const trh_request_t *identified(const request_rec *r)
     return trh_request(r);
 }
 
-static bool is_ours(const char *variable, apr_array_header_t *met)
+static bool is_ours(const char *variable, const apr_array_header_t *met)
 {
-    return strncasecmp(variable, PREFIX, strlen(PREFIX)) == 0 ||
-           (strncasecmp(variable, FIELD_PREFIX, strlen(FIELD_PREFIX)) == 0 &&
-            is_claimed(met, tr_str_z(variable + strlen(FIELD_PREFIX))));
+    switch (*variable) {
+    case 'T':
+    case 't':
+        return strncasecmp(variable, PREFIX, strlen(PREFIX)) == 0;
+    case 'H':
+    case 'h':
+        return has_names(met) && strncasecmp(variable, FIELD_PREFIX, strlen(FIELD_PREFIX)) == 0 &&
+               is_claimed(met, tr_str_z(variable + strlen(FIELD_PREFIX)));
+    default:
+        return false;
+    }
+}
+
+static bool has_ours(const apr_array_header_t *variables, const apr_array_header_t *met)
+{
+    for (int i = 0; i < variables->nelts; i++) {
+        if (is_ours(APR_ARRAY_IDX(variables, i, apr_table_entry_t).key, met)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* A part of a page begins with the variables of the page, where mod_include has made some of the fields, too. */
-static void clean_variables(request_rec *r, apr_array_header_t *met)
+static void clean_variables(request_rec *r, const apr_array_header_t *met)
 {
-    apr_table_t *kept = apr_table_make(r->pool, 16);
     const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
+    apr_table_t *kept;
 
+    if (!has_ours(all, met)) {
+        return;
+    }
+    kept = apr_table_make(r->pool, all->nelts);
     for (int i = 0; i < all->nelts; i++) {
         const apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
 
         if (!is_ours(entry->key, met)) {
             apr_table_addn(kept, entry->key, entry->val);
         }
-    }
-    if (apr_table_elts(kept)->nelts == all->nelts) {
-        return;
     }
     apr_table_clear(r->subprocess_env);
     all = apr_table_elts(kept);
@@ -248,7 +309,7 @@ static void tell_variables(request_rec *r, const tr_identity_t *identity)
     }
 }
 
-static void tell_fields(request_rec *r, const tr_json_t *claims)
+static void tell_fields(request_rec *r, const tr_identity_t *identity)
 {
     const apr_array_header_t *fields = trh_dir(r)->claim_headers;
 
@@ -256,10 +317,10 @@ static void tell_fields(request_rec *r, const tr_json_t *claims)
         const trh_claim_header_t *field = &APR_ARRAY_IDX(fields, i, trh_claim_header_t);
         const char *value;
 
-        if (tr_export_header(&value, claims, field->claim, r->pool) == APR_SUCCESS && value != NULL) {
+        if (tr_recent_header(&value, identity, field->claim, r->pool) == APR_SUCCESS && value != NULL) {
             apr_table_setn(r->headers_in, field->field, value);
         }
-        else if (tr_json_path(claims, field->claim) != NULL) {
+        else if (tr_json_path(identity->token.jws.payload, field->claim) != NULL) {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                           "the claim %s is null, or begins or ends with a blank: it cannot be handed on as %s", field->claim,
                           field->field);
@@ -291,7 +352,7 @@ int trh_tell_application(request_rec *r)
     trh_clean_local_fields(r);
     tell_anew(r, identity);
     if (identity != NULL) {
-        tell_fields(r, identity->token.jws.payload);
+        tell_fields(r, identity);
     }
     return DECLINED;
 }
@@ -307,6 +368,12 @@ void trh_take_over_fields(request_rec *r, const request_rec *part)
     apr_table_overlap(r->headers_in, ours, APR_OVERLAP_TABLES_SET);
 }
 
+/* Twice, because each of these looks at many bytes at once, and strpbrk at every one. */
+static bool has_line_break(const char *value)
+{
+    return strchr(value, '\n') != NULL || strchr(value, '\r') != NULL;
+}
+
 /*
  * No client can send a line break, and "RequestHeader … expr=" lets one through: then it came with a claim, perhaps of the request
  * that this one comes from (REDIRECT_TOKEN_CLAIM_…), and would become a field, or a request, of its own.
@@ -317,7 +384,7 @@ int trh_check_told(request_rec *r)
     const apr_array_header_t *all = apr_table_elts(r->headers_in);
 
     for (int i = 0; request != NULL && i < all->nelts; i++) {
-        if (strpbrk(APR_ARRAY_IDX(all, i, apr_table_entry_t).val, "\r\n") != NULL) {
+        if (has_line_break(APR_ARRAY_IDX(all, i, apr_table_entry_t).val)) {
             return trh_refuse(r, tr_reason(TR_MALFORMED), TR_MALFORMED, request->token);
         }
     }
