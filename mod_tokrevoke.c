@@ -106,11 +106,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_insert_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_insert_error_filter(trh_insert_filter, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_handler(trh_guard_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_handler(trh_revoke_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(trh_logout_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(trh_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(trh_introspect_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(trh_backchannel_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(trh_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(trh_stream_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
     trh_register_authz(pool);
     trh_register_export();

@@ -22,11 +22,12 @@ extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokr
 
 APLOG_USE_MODULE(tokrevoke);
 
-#define TRH_REVOKE_HANDLER "tokrevoke-revoke"
-#define TRH_INTROSPECT_HANDLER "tokrevoke-introspect"
-#define TRH_LOGOUT_HANDLER "tokrevoke-logout"
-#define TRH_BACKCHANNEL_HANDLER "tokrevoke-backchannel-logout"
-#define TRH_ADMIN_HANDLER "tokrevoke-admin"
+#define TRH_HANDLERS "tokrevoke-" /* so all names of ours begin */
+#define TRH_REVOKE_HANDLER TRH_HANDLERS "revoke"
+#define TRH_INTROSPECT_HANDLER TRH_HANDLERS "introspect"
+#define TRH_LOGOUT_HANDLER TRH_HANDLERS "logout"
+#define TRH_BACKCHANNEL_HANDLER TRH_HANDLERS "backchannel-logout"
+#define TRH_ADMIN_HANDLER TRH_HANDLERS "admin"
 #define TRH_UNSET (-1)
 #define TRH_REFUSED_NOTE "tokrevoke-refused" /* request note: the answer is a refusal of ours */
 
@@ -391,6 +392,8 @@ bool trh_is_foreign(const request_rec *r);
 /* Is its origin one that TokRevokeAllowOrigin names? "*" names none. */
 bool trh_is_listed_origin(const request_rec *r);
 
+/* Hook: the request is for one of these. */
+int trh_handler(request_rec *r);
 int trh_revoke_handler(request_rec *r);
 int trh_admin_handler(request_rec *r);
 int trh_introspect_handler(request_rec *r);
@@ -427,9 +430,6 @@ static inline bool trh_is_known(const request_rec *r)
 /* Is this the name of one of our handlers? */
 bool trh_is_endpoint(const char *handler);
 
-/* Is this request for the handler of this name? */
-bool trh_is_for(const request_rec *r, const char *handler);
-
 /* Will it be, by SetHandler? For hooks that run before httpd has looked; SetHandler may be an expression. */
 bool trh_is_configured_for(request_rec *r, const char *handler);
 
@@ -447,8 +447,7 @@ void trh_send_answer(request_rec *r, const tr_answer_t *answer);
 
 /* An endpoint that takes POST alone. */
 typedef struct trh_endpoint_t {
-    const char *handler; /* its name */
-    bool has_dialects;   /* TokRevokeAnswers counts */
+    bool has_dialects; /* TokRevokeAnswers counts */
 
     /* The answer to parameters that could be read. Always fills out. */
     void (*answer)(tr_answer_t *out, request_rec *r, const tr_params_t *params, tr_body_type_t type, tr_answers_t answers);

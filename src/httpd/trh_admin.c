@@ -189,13 +189,9 @@ static const resource_t *find_resource(const request_rec *r)
 
 int trh_admin_handler(request_rec *r)
 {
-    const resource_t *resource;
+    const resource_t *resource = find_resource(r);
     int status;
 
-    if (!trh_is_for(r, TRH_ADMIN_HANDLER)) {
-        return DECLINED;
-    }
-    resource = find_resource(r);
     if (resource == NULL) {
         return refuse_post(r, HTTP_NOT_FOUND, "There is revocations and status here, and nothing else");
     }

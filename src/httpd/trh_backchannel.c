@@ -52,7 +52,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
 
 int trh_backchannel_handler(request_rec *r)
 {
-    static const trh_endpoint_t endpoint = {TRH_BACKCHANNEL_HANDLER, false, answer, log_answer};
+    static const trh_endpoint_t endpoint = {false, answer, log_answer};
 
     return trh_serve(r, &endpoint);
 }

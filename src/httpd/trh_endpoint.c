@@ -9,22 +9,41 @@
 
 #include "tr_limits.h"
 
-bool trh_is_endpoint(const char *handler)
-{
-    static const char *const names[] = {TRH_REVOKE_HANDLER, TRH_INTROSPECT_HANDLER, TRH_LOGOUT_HANDLER, TRH_BACKCHANNEL_HANDLER,
-                                        TRH_ADMIN_HANDLER};
+typedef int (*handler_fn)(request_rec *r);
 
-    for (apr_size_t i = 0; handler != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(handler, names[i]) == 0) {
-            return true;
+/* NULL: it is none of ours. */
+static handler_fn find_handler(const char *name)
+{
+    static const struct {
+        const char *name;
+        handler_fn handle;
+    } ours[] = {{TRH_REVOKE_HANDLER, trh_revoke_handler},
+                {TRH_INTROSPECT_HANDLER, trh_introspect_handler},
+                {TRH_LOGOUT_HANDLER, trh_logout_handler},
+                {TRH_BACKCHANNEL_HANDLER, trh_backchannel_handler},
+                {TRH_ADMIN_HANDLER, trh_admin_handler}};
+
+    if (name == NULL || strncmp(name, TRH_HANDLERS, strlen(TRH_HANDLERS)) != 0) {
+        return NULL;
+    }
+    for (apr_size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        if (strcmp(name, ours[i].name) == 0) {
+            return ours[i].handle;
         }
     }
-    return false;
+    return NULL;
 }
 
-bool trh_is_for(const request_rec *r, const char *handler)
+bool trh_is_endpoint(const char *handler)
 {
-    return r->handler != NULL && strcmp(r->handler, handler) == 0;
+    return find_handler(handler) != NULL;
+}
+
+int trh_handler(request_rec *r)
+{
+    handler_fn handle = find_handler(r->handler);
+
+    return handle != NULL ? handle(r) : DECLINED;
 }
 
 /* SetHandler, which may be an expression, is put in force only later in the request, but can be asked now. */
@@ -107,9 +126,6 @@ int trh_serve(request_rec *r, const trh_endpoint_t *endpoint)
     tr_answer_t answer;
     int status;
 
-    if (!trh_is_for(r, endpoint->handler)) {
-        return DECLINED;
-    }
     if (r->method_number == M_POST) {
         status = answer_post(&answer, r, endpoint);
         if (status != OK) {

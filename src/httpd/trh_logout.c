@@ -263,7 +263,7 @@ static int answer(request_rec *r)
 
 int trh_logout_handler(request_rec *r)
 {
-    return trh_is_for(r, TRH_LOGOUT_HANDLER) ? answer(r) : DECLINED;
+    return answer(r);
 }
 
 int trh_logout_instead(request_rec *r)

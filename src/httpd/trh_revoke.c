@@ -51,7 +51,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
 
 int trh_revoke_handler(request_rec *r)
 {
-    static const trh_endpoint_t endpoint = {TRH_REVOKE_HANDLER, true, answer, log_answer};
+    static const trh_endpoint_t endpoint = {true, answer, log_answer};
 
     return trh_serve(r, &endpoint);
 }
