@@ -51,11 +51,12 @@ static const char *allowed_origin(const request_rec *r)
 
 void trh_add_cors(request_rec *r)
 {
-    const char *allowed = allowed_origin(r);
+    const char *allowed;
 
     if (trh_dir(r)->origins == NULL) {
         return;
     }
+    allowed = allowed_origin(r);
     apr_table_mergen(r->err_headers_out, "Vary", "Origin");
     if (allowed != NULL) {
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin", allowed);

@@ -401,7 +401,7 @@ apr_status_t trh_check_claim_headers(const request_rec *r, const tr_identity_t *
         return APR_SUCCESS;
     }
     for (int i = 0; rv == APR_SUCCESS && i < fields->nelts; i++) {
-        rv = tr_export_header(&value, identity->token.jws.payload, APR_ARRAY_IDX(fields, i, trh_claim_header_t).claim, r->pool);
+        rv = tr_recent_header(&value, identity, APR_ARRAY_IDX(fields, i, trh_claim_header_t).claim, r->pool);
     }
     return rv;
 }
