@@ -105,6 +105,7 @@ trh_server_t *trh_server_of(cmd_parms *cmd);
 
 const trh_dir_t *trh_dir(const request_rec *r);
 const apr_array_header_t *trh_sources(const trh_dir_t *dir);
+bool trh_is_any_cut(void); /* has this process met TokRevokeCutStreams On? Else that costs nothing */
 
 /* "30", "30s", "5m", "12h", "7d" as seconds. NULL, or what is wrong with text. */
 const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool);

@@ -1,6 +1,8 @@
 /* trh_conf_app.c: the directives about browsers, the anonymous, and what the application is told. */
 #include "trh.h"
 
+#include <stdatomic.h>
+
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -29,10 +31,20 @@ const char *trh_set_optional(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+static atomic_bool is_any_cut;
+
+bool trh_is_any_cut(void)
+{
+    return atomic_load_explicit(&is_any_cut, memory_order_relaxed);
+}
+
 const char *trh_set_cut_streams(cmd_parms *cmd, void *dir, int on)
 {
     (void)cmd;
     ((trh_dir_t *)dir)->cut_streams = on;
+    if (on) {
+        atomic_store_explicit(&is_any_cut, true, memory_order_relaxed);
+    }
     return NULL;
 }
 

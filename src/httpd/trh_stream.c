@@ -329,7 +329,7 @@ void trh_stop_streams(void)
 /* The directive counts where the request came from, too: redirects inside httpd forget the location. */
 static bool is_to_be_cut(const request_rec *r)
 {
-    for (; r != NULL; r = trh_origin(r)) {
+    for (r = trh_is_any_cut() ? r : NULL; r != NULL; r = trh_origin(r)) {
         if (trh_dir(r)->cut_streams == 1) {
             return true;
         }
@@ -428,13 +428,12 @@ static void say_unwatched(request_rec *r, int err, bool has_socket)
 /* True: it is watched, or need not be. False: nobody could cut it. */
 static bool begin(request_rec *r)
 {
-    trh_request_t *request = trh_request_of(r);
+    trh_request_t *request = is_to_be_cut(r) ? trh_request_of(r) : NULL;
     trh_stream_t *stream;
     int err;
 
     /* Ours end by themselves, also where they revoke the token that they were asked with. */
-    if (request == NULL || request->identity == NULL || request->stream != NULL || !is_to_be_cut(r) ||
-        trh_is_endpoint(r->handler)) {
+    if (request == NULL || request->identity == NULL || request->stream != NULL || trh_is_endpoint(r->handler)) {
         return true;
     }
     stream = make_stream(r, request);
@@ -468,9 +467,9 @@ int trh_stream_fixup(request_rec *r)
 
 void trh_stream_insert(request_rec *r)
 {
-    trh_request_t *request = trh_request_of(r);
+    const trh_request_t *request = trh_is_any_cut() ? trh_request_of(r) : NULL;
 
-    if (!begin(r)) {
+    if (request != NULL && !begin(r)) {
         r->connection->aborted = 1;
         return;
     }
@@ -487,7 +486,7 @@ void trh_stream_insert(request_rec *r)
 
 int trh_stream_log(request_rec *r)
 {
-    const trh_request_t *request = trh_request_of(r);
+    const trh_request_t *request = trh_is_any_cut() ? trh_request_of(r) : NULL;
     const char *why = request != NULL && request->stream != NULL ? atomic_load(&request->stream->why) : NULL;
 
     if (why != NULL) {
