@@ -8,6 +8,8 @@
  */
 #include "trh.h"
 
+#include <stdatomic.h>
+
 #include <apr_strings.h>
 #include <http_request.h>
 
@@ -23,6 +25,9 @@ struct part_t {
     part_t *next, **link;
     const request_rec *r;
 };
+
+/* This process has listed a part: else there is none to be looked for. */
+static atomic_bool is_used;
 
 static void leave(part_t *part)
 {
@@ -46,7 +51,9 @@ static parts_t *parts_of(const request_rec *r)
 {
     void *parts = NULL;
 
-    (void)apr_pool_userdata_get(&parts, PARTS, r->pool);
+    if (atomic_load_explicit(&is_used, memory_order_relaxed)) {
+        (void)apr_pool_userdata_get(&parts, PARTS, r->pool);
+    }
     return parts;
 }
 
@@ -61,6 +68,7 @@ int trh_list_part(request_rec *r)
     }
     parts = parts_of(r->main);
     if (parts == NULL) {
+        atomic_store_explicit(&is_used, true, memory_order_relaxed);
         parts = apr_pcalloc(r->main->pool, sizeof(*parts));
         (void)apr_pool_userdata_setn(parts, PARTS, NULL, r->main->pool);
     }
