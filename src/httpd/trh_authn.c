@@ -19,7 +19,8 @@ bool trh_is_bearer(request_rec *r)
 {
     const char *type = ap_auth_type(r);
 
-    return type != NULL && strcasecmp(type, "Bearer") == 0;
+    /* Nearly always it is written so. */
+    return type != NULL && (strcmp(type, "Bearer") == 0 || strcasecmp(type, "Bearer") == 0);
 }
 
 trh_request_t *trh_record(const request_rec *r)

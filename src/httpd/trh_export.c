@@ -368,6 +368,13 @@ void trh_take_over_fields(request_rec *r, const request_rec *part)
     apr_table_overlap(r->headers_in, ours, APR_OVERLAP_TABLES_SET);
 }
 
+/* Is this where the token stands? Then all of it was read, and found good. */
+static bool is_authorization(const char *value, const trh_request_t *request)
+{
+    return request->source.kind == TRH_FROM_AUTHORIZATION &&
+           (uintptr_t)request->token.data - (uintptr_t)value <= strlen("Bearer ");
+}
+
 /* Twice, because each of these looks at many bytes at once, and strpbrk at every one. */
 static bool has_line_break(const char *value)
 {
@@ -384,7 +391,9 @@ int trh_check_told(request_rec *r)
     const apr_array_header_t *all = apr_table_elts(r->headers_in);
 
     for (int i = 0; request != NULL && i < all->nelts; i++) {
-        if (has_line_break(APR_ARRAY_IDX(all, i, apr_table_entry_t).val)) {
+        const char *value = APR_ARRAY_IDX(all, i, apr_table_entry_t).val;
+
+        if (!is_authorization(value, request) && has_line_break(value)) {
             return trh_refuse(r, tr_reason(TR_MALFORMED), TR_MALFORMED, request->token);
         }
     }

@@ -46,7 +46,9 @@ static apr_status_t from_raw(tr_str_t *out, tr_str_t value)
 
 bool trh_has_bearer_scheme(tr_str_t value)
 {
-    return value.len >= BEARER_LEN && tr_str_eq_nocase(tr_str(value.data, BEARER_LEN), tr_str_z("Bearer")) &&
+    /* Nearly always it is written so. */
+    return value.len >= BEARER_LEN &&
+           (memcmp(value.data, "Bearer", BEARER_LEN) == 0 || strncasecmp(value.data, "Bearer", BEARER_LEN) == 0) &&
            (value.len == BEARER_LEN || is_space(value.data[BEARER_LEN]));
 }
 
