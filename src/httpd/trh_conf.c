@@ -33,31 +33,38 @@ void *trh_server_merge(apr_pool_t *pool, void *basev, void *addv)
     return conf;
 }
 
+/* Of a place that says nothing. */
+static const trh_dir_t nothing = {
+    .strip = TRH_UNSET,
+    .answers = TRH_UNSET,
+    .opaque_s = TRH_UNSET,
+    .cascade = TRH_UNSET,
+    .guard = TRH_UNSET,
+    .rotation = TRH_UNSET,
+    .logout_scope = TRH_UNSET,
+    .logout_get = TRH_UNSET,
+    .optional = TRH_UNSET,
+    .claim_env = TRH_UNSET,
+    .cut_streams = TRH_UNSET,
+};
+
 void *trh_dir_create(apr_pool_t *pool, char *path)
 {
-    trh_dir_t *conf = apr_pcalloc(pool, sizeof(*conf));
-
     (void)path;
-    conf->strip = TRH_UNSET;
-    conf->answers = TRH_UNSET;
-    conf->opaque_s = TRH_UNSET;
-    conf->cascade = TRH_UNSET;
-    conf->guard = TRH_UNSET;
-    conf->rotation = TRH_UNSET;
-    conf->logout_scope = TRH_UNSET;
-    conf->logout_get = TRH_UNSET;
-    conf->optional = TRH_UNSET;
-    conf->claim_env = TRH_UNSET;
-    conf->cut_streams = TRH_UNSET;
-    return conf;
+    return apr_pmemdup(pool, &nothing, sizeof(nothing));
 }
 
 void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
 {
     const trh_dir_t *base = basev;
     const trh_dir_t *add = addv;
-    trh_dir_t *conf = apr_pmemdup(pool, add, sizeof(*add));
+    trh_dir_t *conf;
 
+    /* Each request has its places merged, and what is outside of them nearly always says nothing. */
+    if (memcmp(base, &nothing, sizeof(nothing)) == 0) {
+        return addv;
+    }
+    conf = apr_pmemdup(pool, add, sizeof(*add));
     conf->sources = add->sources != NULL ? add->sources : base->sources;
     conf->user_claim = add->user_claim != NULL ? add->user_claim : base->user_claim;
     conf->strip = add->strip != TRH_UNSET ? add->strip : base->strip;
