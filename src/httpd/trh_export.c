@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_request.h>
@@ -28,7 +29,7 @@ static ap_filter_rec_t *filter;
 
 /* const char *; the names in the server's configuration. Made while that is read, read only afterwards. */
 static apr_array_header_t *known;
-static uint64_t known_lengths; /* bit n % 64: one has n bytes */
+static uint32_t known_begins; /* bits of bit_of: one begins so */
 
 /* Has this process met an .htaccess with names of its own? */
 static atomic_bool has_met;
@@ -72,7 +73,7 @@ static void meet(const request_rec *r, const char *name)
 void trh_forget_claim_headers(apr_pool_t *pconf)
 {
     known = apr_array_make(pconf, 4, sizeof(const char *));
-    known_lengths = 0;
+    known_begins = 0;
 }
 
 static bool is_among(const apr_array_header_t *names, tr_str_t name)
@@ -85,11 +86,17 @@ static bool is_among(const apr_array_header_t *names, tr_str_t name)
     return false;
 }
 
+/* The same for names that an application could take for one. */
+static uint32_t bit_of(char first)
+{
+    return UINT32_C(1) << (apr_isalnum(first) ? first & 31 : 0);
+}
+
 void trh_know_claim_header(const char *name)
 {
     if (!is_among(known, tr_str_z(name))) {
         APR_ARRAY_PUSH(known, const char *) = name;
-        known_lengths |= UINT64_C(1) << strlen(name) % 64;
+        known_begins |= bit_of(*name);
     }
 }
 
@@ -97,12 +104,18 @@ void trh_know_claim_header(const char *name)
 
 static bool has_names(const apr_array_header_t *met)
 {
-    return known_lengths != 0 || met != NULL;
+    return known_begins != 0 || met != NULL;
 }
 
 static bool is_claimed(const apr_array_header_t *met, tr_str_t name)
 {
-    return ((known_lengths >> name.len % 64 & 1) != 0 && is_among(known, name)) || is_among(met, name);
+    return is_among(known, name) || is_among(met, name);
+}
+
+/* The same, at one look for most. */
+static bool is_claimed_field(const apr_array_header_t *met, const char *name)
+{
+    return ((known_begins & bit_of(*name)) != 0 || met != NULL) && is_claimed(met, tr_str_z(name));
 }
 
 typedef struct names_t {
@@ -138,7 +151,7 @@ static void clean_fields(apr_table_t *fields, apr_table_t *taken, const apr_arra
     for (int i = 0; i < all->nelts; i++) {
         const apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
 
-        if (entry->key == NULL || !is_claimed(met, tr_str_z(entry->key))) {
+        if (entry->key == NULL || !is_claimed_field(met, entry->key)) {
             continue;
         }
         names = names != NULL ? names : apr_array_make(pool, 4, sizeof(const char *));
@@ -256,7 +269,7 @@ static bool is_ours(const char *variable, const apr_array_header_t *met)
     case 'H':
     case 'h':
         return has_names(met) && strncasecmp(variable, FIELD_PREFIX, strlen(FIELD_PREFIX)) == 0 &&
-               is_claimed(met, tr_str_z(variable + strlen(FIELD_PREFIX)));
+               is_claimed_field(met, variable + strlen(FIELD_PREFIX));
     default:
         return false;
     }
