@@ -182,8 +182,10 @@ static void compare_all(void)
     CLAIM(stats.full == m.full, "%" PRIu64 " full counted, %" PRIu64 " seen", stats.full, m.full);
     CLAIM(stats.used <= m.capacity, "%u held by a table for %u", stats.used, m.capacity);
     CLAIM(stats.recovered == 0, "nobody died");
-    for (int kind = 0; kind < TR_KINDS; kind++)
+    for (int kind = 0; kind < TR_KINDS; kind++) {
         CLAIM(stats.by_kind[kind] == by_kind[kind], "kind %d: %u counted, %u found", kind, stats.by_kind[kind], by_kind[kind]);
+        CLAIM(tr_table_has(m.table, kind) == (by_kind[kind] != 0), "kind %d is said to be there: not so", kind);
+    }
 }
 
 static void one_operation(void)

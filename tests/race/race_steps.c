@@ -69,6 +69,7 @@ static uint32_t judge_reader(const scene_t *s, const tr_table_t *table)
         bool here = tr_table_lookup(table, &got, k->mark);
         CLAIM(here || !k->live, "%s is gone", k->name);
         CLAIM(!here || k->possible, "%s is there", k->name);
+        CLAIM(!here || tr_table_has(table, k->kind), "%s is there, and nobody says so", k->name);
         if (here && tr_kind_has_cut_off(k->kind))
             CLAIM(got == k->cut_off || got == k->other_cut_off, "%s has the cut-off %" PRId64, k->name, (int64_t)got);
         found += here;
@@ -81,8 +82,10 @@ static void judge_counts(const tr_table_t *table, uint32_t found)
     tr_table_stats_t stats;
     uint32_t sum = 0;
     tr_table_stats(&stats, table);
-    for (int kind = 0; kind < TR_KINDS; kind++)
+    for (int kind = 0; kind < TR_KINDS; kind++) {
         sum += stats.by_kind[kind];
+        CLAIM(tr_table_has(table, kind) == (stats.by_kind[kind] != 0), "kind %d is said to be there: not so", kind);
+    }
     CLAIM(stats.used == found && sum == found, "%u and %u counted, %u found", stats.used, sum, found);
 }
 

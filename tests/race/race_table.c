@@ -200,8 +200,10 @@ static void compare_counts(void)
     tr_table_stats(&stats, table);
     CLAIM(stats.used == found, "%u counted, %u found", stats.used, found);
     CLAIM(found <= CAPACITY, "%u in a table for %d", found, CAPACITY);
-    for (int kind = 0; kind < TR_KINDS; kind++)
+    for (int kind = 0; kind < TR_KINDS; kind++) {
         CLAIM(stats.by_kind[kind] == by_kind[kind], "kind %d: %u counted, %u found", kind, stats.by_kind[kind], by_kind[kind]);
+        CLAIM(tr_table_has(table, kind) == (by_kind[kind] != 0), "kind %d is said to be there: not so", kind);
+    }
     unlock();
 }
 
