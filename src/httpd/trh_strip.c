@@ -105,7 +105,7 @@ static char *without(const char *text, const char *token, apr_size_t len, apr_po
 static void strip_variables(request_rec *r, tr_str_t token)
 {
     const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
-    const char *text = token.len >= SHORTEST_TOKEN && all->nelts > 0 ? tr_str_dup_z(token, r->pool) : NULL;
+    const char *text = token.len >= SHORTEST_TOKEN ? tr_str_dup_z(token, r->pool) : NULL;
 
     for (int i = 0; text != NULL && i < all->nelts; i++) {
         apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
@@ -117,15 +117,22 @@ static void strip_variables(request_rec *r, tr_str_t token)
     }
 }
 
-void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
+/* All that the sources hold. Of very many, no good one is among the last. */
+static void strip_all_variables(request_rec *r, const apr_array_header_t *sources)
 {
     apr_array_header_t *tokens = apr_array_make(r->pool, 2, sizeof(tr_str_t));
     bool fits = trh_find_all(tokens, r, sources, NULL);
 
-    /* Of very many, no good one is among the last. */
     (void)fits;
     for (int i = 0; i < tokens->nelts; i++) {
         strip_variables(r, APR_ARRAY_IDX(tokens, i, tr_str_t));
+    }
+}
+
+void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
+{
+    if (!apr_is_empty_table(r->subprocess_env)) {
+        strip_all_variables(r, sources);
     }
     for (int i = 0; i < sources->nelts; i++) {
         const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
