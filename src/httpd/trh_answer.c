@@ -56,7 +56,8 @@ static void weigh(double *html, double *json, const request_rec *r)
 
     *html = 0;
     *json = 0;
-    if (accept == NULL) {
+    /* The second is what most programs send. */
+    if (accept == NULL || strcmp(accept, "*/*") == 0) {
         return;
     }
     for (char *one = apr_strtok(apr_pstrdup(r->pool, accept), ",", &next); one != NULL; one = apr_strtok(NULL, ",", &next)) {
