@@ -96,6 +96,8 @@ FUZZ_SRCS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP   := $(sort $(filter-out $(FUZZ_SRCS),$(wildcard tests/fuzz/*.c)))
 UNIT_PROGS  := $(UNIT_SRCS:%.c=$(B)/%)
 RACE_PROGS  := $(RACE_SRCS:%.c=$(B)/%)
+COST_SRCS   := tests/cost/gate.c tests/cost/counted.c
+COST_PROG   := $(B)/tests/cost/gate
 FUZZ_PROGS  := $(FUZZ_SRCS:%.c=$(B)/%)
 
 # ---- the module --------------------------------------------------------------------------------------------------
@@ -160,15 +162,21 @@ $(RACE_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(RACE_HELP:%.c=$(B)/obj/%.o) $(
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(LDFLAGS) $(SAN_LDFLAGS) $(COV_FLAGS) -pthread -o $@ $^ $(TEST_LIBS)
 
+# Valgrind does not know every compiler's debug information, and needs none.
+$(COST_PROG): $(COST_SRCS:%.c=$(B)/obj/%.o) $(TEST_LIB) $(LIB)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(LDFLAGS) -Wl,--strip-debug -pthread -o $@ $^ $(TEST_LIBS) -ldl
+
 # The library under the fuzzer is instrumented for coverage; -fsanitize=fuzzer brings libFuzzer's main.
 $(FUZZ_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(FUZZ_HELP:%.c=$(B)/obj/%.o) $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(LDFLAGS) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(TEST_LIBS)
 
-.PHONY: unit-programs race-programs fuzz-programs
+.PHONY: unit-programs race-programs fuzz-programs cost-program
 unit-programs: $(UNIT_PROGS)
 race-programs: $(RACE_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
+cost-program: $(COST_PROG)
 
 .SECONDARY:
 
@@ -229,6 +237,14 @@ soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
 	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+
+# What a request costs in instructions, allocations, locks and system calls, against tests/cost/ceilings. No time is measured.
+.PHONY: cost
+cost: $(MODULE) $(COST_PROG)
+	@echo "== cost: $(COST_PROG), $(MODULE)"
+	TR_COST=$(abspath $(COST_PROG)) TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 \
+	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
+	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(COST_TESTS),tests/cost)
 
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
@@ -368,12 +384,14 @@ STAMP = @printf '\n==== %s (%s)\n' "$(1)" "$$(date +%H:%M:%S)"
 AGAIN := $(MAKE) --no-print-directory
 test-all:
 	$(call STAMP,build: gcc and clang with every warning an error)
-	@$(AGAIN) -j$(JOBS) WERROR=1 all unit-programs race-programs
-	@$(AGAIN) -j$(JOBS) WERROR=1 B=build/clang CC=clang all unit-programs race-programs
+	@$(AGAIN) -j$(JOBS) WERROR=1 all unit-programs race-programs cost-program
+	@$(AGAIN) -j$(JOBS) WERROR=1 B=build/clang CC=clang all unit-programs race-programs cost-program
 	$(call STAMP,lint)
 	@$(AGAIN) WERROR=1 lint
 	$(call STAMP,unit tests)
 	@$(AGAIN) WERROR=1 unit
+	$(call STAMP,what a request costs)
+	@$(AGAIN) WERROR=1 cost
 	$(call STAMP,races: threads and processes on one table)
 	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 race
 	$(call STAMP,races under the thread sanitizer)
@@ -438,6 +456,7 @@ help:
 #H make race                threads and processes on one table (TR_SECONDS=, TR_OPS= scale it)
 #H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, H2=1 for HTTP/2 over TLS, TESTS=, PYTEST_FLAGS=,
 #H                          E2E_JOBS= processes side by side; 1 for -s or --pdb)
+#H make cost                what a request costs, counted: instructions, allocations, locks, system calls (valgrind, strace; COST_TESTS=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
 #H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus
@@ -460,4 +479,4 @@ help:
 #H
 #H V=1 shows every command; WERROR=1 makes warnings errors; CI=true implies it.
 
--include $(LIB_OBJS:.o=.d) $(HTTPD_OBJS:.o=.d) $(patsubst %.c,$(B)/obj/%.d,$(UNIT_SRCS) $(UNIT_HELP) $(RACE_SRCS) $(RACE_HELP) $(FUZZ_SRCS) $(FUZZ_HELP))
+-include $(LIB_OBJS:.o=.d) $(HTTPD_OBJS:.o=.d) $(patsubst %.c,$(B)/obj/%.d,$(UNIT_SRCS) $(UNIT_HELP) $(RACE_SRCS) $(RACE_HELP) $(COST_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP))

@@ -1,0 +1,107 @@
+"""What a request costs in numbers that are the same in every run, and what it may cost: the file ceilings."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CEILINGS = HERE / "ceilings"
+PROGRAM = Path(os.environ.get("TR_COST", HERE.parents[1] / "build" / "tests" / "cost" / "gate")).resolve()
+
+# The same instructions on every processor of a kind: no library picks what this one can do besides.
+PLAIN = {"OPENSSL_ia32cap": "0", "OPENSSL_armcap": "0", "OPENSSL_s390xcap": "z900", "OPENSSL_ppccap": "0",
+         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX_Usable,-AVX2_Usable,-AVX512F,-AVX512VL,-EVEX,-ERMS,-FSRM"}
+
+
+def plain(number):
+    return f"{number:,.0f}" if number == int(number) or abs(number) >= 100 else f"{number:.2f}"
+
+
+class Ceilings:
+    """The file: a line for each number, with the number as it was when somebody last looked, and the most it may be."""
+
+    def __init__(self, path=CEILINGS):
+        self.rows = {}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                row, quantity, usual, most = line.split()
+                assert (row, quantity) not in self.rows, f"{path}: {row} {quantity} stands here twice"
+                self.rows[row, quantity] = (float(usual), float(most))
+
+    def names(self, prefix=""):
+        return {row for row, _ in self.rows if row.startswith(prefix)}
+
+    def breaches(self, found):
+        """found: {(row, quantity): number}. Every one must have its line and be no more than that says."""
+        out = []
+        for (row, quantity), number in sorted(found.items()):
+            if (row, quantity) not in self.rows:
+                out.append(f"{row}: {quantity} is {plain(number)}, and {CEILINGS.name} has no line for it")
+                continue
+            usual, most = self.rows[row, quantity]
+            if number > most:
+                out.append(f"{row}: {quantity} is {plain(number)}, was {plain(usual)} and may be {plain(most)}")
+        return out
+
+    def table(self, found):
+        """For people."""
+        lines = [f"{'request':<22}{'quantity':<16}{'now':>12}{'usual':>12}{'at most':>12}"]
+        for (row, quantity), number in found.items():
+            usual, most = map(plain, self.rows[row, quantity]) if (row, quantity) in self.rows else ("-", "-")
+            lines.append(f"{row:<22}{quantity:<16}{plain(number):>12}{usual:>12}{most:>12}")
+        return "\n".join(lines)
+
+
+def callgrind(folder, counted, dump):
+    """The command that runs another under callgrind: counts inside the function counted, writes and begins anew at dump."""
+    return ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", f"--toggle-collect={counted}", dump, f"--callgrind-out-file={folder}/callgrind"]
+
+
+def dumps(folder):
+    """Instructions of each dump, in order."""
+    found = {}
+    for path in Path(folder).glob("callgrind.*"):
+        number = re.search(r"^totals: (\d+)", path.read_text(encoding="utf-8"), re.M)
+        with contextlib.suppress(ValueError):
+            found[int(path.suffix[1:])] = int(number[1])
+    return [found[n] for n in sorted(found)]
+
+
+def run(command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **more)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def make_tokens(folder):
+    path = Path(folder) / "tokens"
+    path.write_text(run([PROGRAM, "tokens"]), encoding="utf-8")
+    return path
+
+
+def measure_gate(folder, tokens, waste=()):
+    """{(row, quantity): number per request} of tests/cost/gate.c."""
+    said = run([*callgrind(folder, "one_request", "--dump-after=row_done"), PROGRAM, "rows", tokens, *waste],
+               env=os.environ | PLAIN)
+    rows = [json.loads(line) for line in said.splitlines()]
+    totals = dumps(folder)
+    assert len(rows) == len(totals) and rows, f"{len(rows)} rows, {len(totals)} counts of instructions"
+    out = {}
+    for row, instructions in zip(rows, totals):
+        n = row["requests"]
+        out[row["row"], "instructions"] = instructions / n
+        for quantity in ("allocations", "locks", "pool"):
+            out[row["row"], quantity] = row[quantity] / n
+    return without_signatures(out)
+
+
+SIGNED = {"new-RS256": "RS256", "new-ES256": "ES256", "new-EdDSA": "EdDSA", "new-HS256": "HS256", "forged": "RS256"}
+
+
+def without_signatures(found):
+    """What a signature costs is mostly OpenSSL's affair, and of the processor that it is made for: the rest is counted by itself."""
+    return {(row, quantity): number - (found["signature-" + SIGNED[row], quantity] if row in SIGNED else 0)
+            for (row, quantity), number in found.items()}

@@ -1,0 +1,14 @@
+/*
+ * counted.h: how often this program, and every library in it, has asked for memory or taken a lock.
+ */
+#ifndef COUNTED_H
+#define COUNTED_H
+
+typedef struct counted_t {
+    unsigned long allocations; /* malloc and its relatives; what is only given back is not counted */
+    unsigned long locks;       /* mutexes, read-write and spin locks, waited for or tried */
+} counted_t;
+
+extern counted_t counted;
+
+#endif
