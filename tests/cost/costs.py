@@ -1,6 +1,5 @@
 """What a request costs in numbers that are the same in every run, and what it may cost: the file ceilings."""
 
-import contextlib
 import json
 import os
 import re
@@ -57,17 +56,34 @@ class Ceilings:
 
 def callgrind(folder, counted, dump):
     """The command that runs another under callgrind: counts inside the function counted, writes and begins anew at dump."""
-    return ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", f"--toggle-collect={counted}", dump, f"--callgrind-out-file={folder}/callgrind"]
+    return ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", f"--toggle-collect={counted}", dump, f"--callgrind-out-file={folder}/counts.%p"]
+
+
+ALLOCATING = {"malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc"}
+FUNCTION = re.compile(r"(c?fn)=\((\d+)\)(?: ([^'@]+))?")
+
+
+class Dump:
+    """What callgrind has written down: instructions, and calls of malloc and its relatives."""
+
+    def __init__(self, path):
+        names, called = {}, None
+        self.instructions = self.allocations = 0
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if found := FUNCTION.match(line):
+                if found[3]:  # the first time; afterwards the number stands for it
+                    names[found[2]] = found[3]
+                called = found[2] if found[1] == "cfn" else called
+            elif line.startswith("calls=") and names[called] in ALLOCATING:
+                self.allocations += int(line[len("calls="):].split()[0])
+            elif line.startswith("totals:"):
+                self.instructions = int(line.split()[1])
 
 
 def dumps(folder):
-    """Instructions of each dump, in order."""
-    found = {}
-    for path in Path(folder).glob("callgrind.*"):
-        number = re.search(r"^totals: (\d+)", path.read_text(encoding="utf-8"), re.M)
-        with contextlib.suppress(ValueError):
-            found[int(path.suffix[1:])] = int(number[1])
-    return [found[n] for n in sorted(found)]
+    """Every Dump, in order."""
+    found = {int(path.suffix[1:]): path for path in Path(folder).glob("counts.*.*")}
+    return [Dump(found[n]) for n in sorted(found)]
 
 
 def run(command, **more):
@@ -87,12 +103,12 @@ def measure_gate(folder, tokens, waste=()):
     said = run([*callgrind(folder, "one_request", "--dump-after=row_done"), PROGRAM, "rows", tokens, *waste],
                env=os.environ | PLAIN)
     rows = [json.loads(line) for line in said.splitlines()]
-    totals = dumps(folder)
-    assert len(rows) == len(totals) and rows, f"{len(rows)} rows, {len(totals)} counts of instructions"
+    written = dumps(folder)
+    assert len(rows) == len(written) and rows, f"{len(rows)} rows, {len(written)} counts of instructions"
     out = {}
-    for row, instructions in zip(rows, totals):
+    for row, dump in zip(rows, written):
         n = row["requests"]
-        out[row["row"], "instructions"] = instructions / n
+        out[row["row"], "instructions"] = dump.instructions / n
         for quantity in ("allocations", "locks", "pool"):
             out[row["row"], quantity] = row[quantity] / n
     return without_signatures(out)
