@@ -1,5 +1,6 @@
 """What requests cost, in counts. They use the harness of tests/e2e for httpd."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,11 +10,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import workers  # noqa: E402
 from costs import Ceilings  # noqa: E402
+from httpd import Installed  # noqa: E402
 from tokens import Keys, Mint  # noqa: E402
 
 
 def pytest_configure(config):
     workers.configure(config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_debug_information():
+    """Of the run's own copy of the module: valgrind does not know every compiler's, and gives up."""
+    subprocess.run(["strip", "--strip-debug", Installed.module()], check=True, timeout=60)
 
 
 @pytest.fixture(scope="session")
