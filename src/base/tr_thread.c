@@ -2,9 +2,14 @@
 #include "tr_thread.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#include <apr_time.h>
 #include <openssl/crypto.h>
+
+#define FREE_POLL apr_time_from_msec(1)
+#define MAX_FREE_POLLS 1000
 
 typedef struct kept_t {
     void *thing[TR_THREAD_PLACES];
@@ -13,7 +18,11 @@ typedef struct kept_t {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
-static bool has_key;
+static atomic_bool has_key;
+
+/* A process that is told to end at once calls exit() while its threads end, and that may not end OpenSSL under their hands. */
+static atomic_int freeing; /* threads that are about it */
+static atomic_bool is_over;
 
 /* A thread may end after exit() has ended OpenSSL, whose locks are gone then; the memory goes with the process. */
 static bool is_openssl_alive(void)
@@ -25,20 +34,36 @@ static void free_all(void *data)
 {
     kept_t *all = data;
 
-    if (!is_openssl_alive()) {
-        return;
-    }
-    for (int place = 0; place < TR_THREAD_PLACES; place++) {
-        if (all->thing[place] != NULL) {
-            all->free_thing[place](all->thing[place]);
+    atomic_fetch_add(&freeing, 1);
+    if (!atomic_load(&is_over) && is_openssl_alive()) {
+        for (int place = 0; place < TR_THREAD_PLACES; place++) {
+            if (all->thing[place] != NULL) {
+                all->free_thing[place](all->thing[place]);
+            }
         }
+        free(all);
     }
-    free(all);
+    atomic_fetch_sub(&freeing, 1);
+}
+
+/* A child that was forked meanwhile counts threads that it does not have: so nobody is waited for without end. */
+static void end_freeing(void)
+{
+    atomic_store(&is_over, true);
+    for (int polls = 0; atomic_load(&freeing) > 0 && polls < MAX_FREE_POLLS; polls++) {
+        apr_sleep(FREE_POLL);
+    }
+}
+
+/* exit() calls first what was registered last; OpenSSL registers its own end when it begins, which asking for nothing does not. */
+static bool begin_openssl(void)
+{
+    return OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) == 1;
 }
 
 static void make_key(void)
 {
-    has_key = pthread_key_create(&key, free_all) == 0;
+    has_key = begin_openssl() && atexit(end_freeing) == 0 && pthread_key_create(&key, free_all) == 0;
 }
 
 static kept_t *all_kept(void)
@@ -87,6 +112,7 @@ __attribute__((destructor)) static void unload(void)
 {
     if (has_key) {
         tr_thread_forget();
+        has_key = false;
         pthread_key_delete(key);
     }
 }

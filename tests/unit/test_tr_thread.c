@@ -134,6 +134,42 @@ static void a_thread_may_end_after_openssl_has(void **state)
     in_a_child(end_openssl_first);
 }
 
+/* Says that OpenSSL has ended under its hands. */
+static void free_slowly(void *kept)
+{
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 200; i++) {
+        if (OPENSSL_init_crypto(0, NULL) != 1)
+            _exit(1);
+        usleep(500);
+    }
+    free(kept);
+}
+
+static void *keep_for_long(void *unused)
+{
+    (void)unused;
+    void *kept = malloc(1);
+    return tr_thread_keep(TR_THREAD_SIGNATURE, kept, free_slowly) ? NULL : kept;
+}
+
+static int exit_while_a_thread_ends(void)
+{
+    pthread_t thread;
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&thread, NULL, keep_for_long, NULL);
+    pthread_detach(thread);
+    pthread_barrier_wait(&barrier);
+    exit(0);
+}
+
+/* As those of a child do that is told to end at once: httpd does not wait for them. */
+static void openssl_does_not_end_while_a_thread_frees_what_it_kept(void **state)
+{
+    (void)state;
+    in_a_child(exit_while_a_thread_ends);
+}
+
 static int use_up_all_keys(void)
 {
     unsigned char one[TR_SHA256_LEN], two[TR_SHA256_LEN];
@@ -187,6 +223,7 @@ int main(void)
         TEST(what_a_thread_kept_is_freed_when_it_leaves_openssl_and_it_may_begin_anew),
         TEST(a_digest_is_the_same_before_and_after_leaving_openssl),
         TEST(a_thread_may_end_after_openssl_has),
+        TEST(openssl_does_not_end_while_a_thread_frees_what_it_kept),
         TEST(a_child_goes_on_with_what_its_parent_kept),
     };
     return TT_RUN(tests);
