@@ -23,4 +23,11 @@ bool tr_thread_keep(tr_thread_place_t place, void *kept, tr_thread_free_fn free_
 /* Free all that the calling thread keeps. It may begin anew. */
 void tr_thread_forget(void);
 
+/*
+ * Around each use of OpenSSL by a thread that may serve while its process is in exit(), which ends OpenSSL under its hands: exit()
+ * waits for those inside. False: it has begun; the caller must fail. True: the caller must leave. May be nested.
+ */
+TR_MUST_CHECK bool tr_openssl_enter(void);
+void tr_openssl_leave(void);
+
 #endif

@@ -33,9 +33,13 @@ static EVP_MD_CTX *own_context(void)
 
 apr_status_t tr_sha256(unsigned char out[TR_SHA256_LEN], tr_str_t in)
 {
-    EVP_MD_CTX *ctx = own_context();
+    EVP_MD_CTX *ctx;
     bool done;
 
+    if (!tr_openssl_enter()) {
+        return APR_EGENERAL;
+    }
+    ctx = own_context();
     if (ctx == NULL) {
         done = EVP_Digest(in.data, in.len, out, NULL, EVP_sha256(), NULL) == 1;
     }
@@ -43,18 +47,28 @@ apr_status_t tr_sha256(unsigned char out[TR_SHA256_LEN], tr_str_t in)
         done = EVP_DigestInit_ex(ctx, NULL, NULL) == 1 && EVP_DigestUpdate(ctx, in.data, in.len) == 1 &&
                EVP_DigestFinal_ex(ctx, out, NULL) == 1;
     }
+    tr_openssl_leave();
     return done ? APR_SUCCESS : APR_EGENERAL;
 }
 
 apr_status_t tr_random(void *out, apr_size_t len)
 {
-    return RAND_bytes(out, (int)len) == 1 ? APR_SUCCESS : APR_EGENERAL;
+    apr_status_t rv = APR_EGENERAL;
+
+    if (tr_openssl_enter()) {
+        rv = RAND_bytes(out, (int)len) == 1 ? APR_SUCCESS : APR_EGENERAL;
+        tr_openssl_leave();
+    }
+    return rv;
 }
 
 void tr_leave_openssl(void)
 {
-    tr_thread_forget();
-    OPENSSL_thread_stop();
+    if (tr_openssl_enter()) {
+        tr_thread_forget();
+        OPENSSL_thread_stop();
+        tr_openssl_leave();
+    }
 }
 
 void tr_wipe(void *secret, apr_size_t len)

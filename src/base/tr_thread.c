@@ -8,8 +8,10 @@
 #include <apr_time.h>
 #include <openssl/crypto.h>
 
-#define FREE_POLL apr_time_from_msec(1)
-#define MAX_FREE_POLLS 1000
+#define PLACES_LOG2 6
+#define PLACES (1 << PLACES_LOG2)
+#define LEAVE_POLL 100 /* microseconds */
+#define MAX_LEAVE_POLLS 10000
 
 typedef struct kept_t {
     void *thing[TR_THREAD_PLACES];
@@ -20,22 +22,72 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static atomic_bool has_key;
 
-/* A process that is told to end at once calls exit() while its threads end, and that may not end OpenSSL under their hands. */
-static atomic_int freeing; /* threads that are about it */
+/* How many threads are in OpenSSL: a few counts, so that they seldom change the same one. */
+static struct {
+    _Alignas(64) atomic_int threads;
+} inside[PLACES];
+static _Thread_local int depth; /* how often the calling thread is in there */
 static atomic_bool is_over;
 
-/* A thread may end after exit() has ended OpenSSL, whose locks are gone then; the memory goes with the process. */
+/* A thread may end after OpenSSL has, whose locks are gone then; the memory goes with the process. */
 static bool is_openssl_alive(void)
 {
     return OPENSSL_init_crypto(0, NULL) == 1;
+}
+
+static atomic_int *my_place(void)
+{
+    return &inside[(uint64_t)(uintptr_t)pthread_self() * UINT64_C(0x9e3779b97f4a7c15) >> (64 - PLACES_LOG2)].threads;
+}
+
+static void leave(void)
+{
+    atomic_fetch_sub(my_place(), 1);
+    depth--;
+}
+
+/* Counted in before the look, so that whoever sees that it is not over is seen by who ends it. */
+static bool enter(void)
+{
+    depth++;
+    atomic_fetch_add(my_place(), 1);
+    if (!atomic_load(&is_over)) {
+        return true;
+    }
+    leave();
+    return false;
+}
+
+static int count_others(void)
+{
+    int count = -depth;
+
+    for (int i = 0; i < PLACES; i++) {
+        count += atomic_load(&inside[i].threads);
+    }
+    return count;
+}
+
+/*
+ * In exit(), before OpenSSL's own end. The calling thread may be in there itself: mpm_prefork calls exit() in a signal handler. A
+ * process that was forked counts threads that it does not have: so nobody is waited for without end.
+ */
+static void end_openssl(void)
+{
+    atomic_store(&is_over, true);
+    for (int polls = 0; count_others() > 0 && polls < MAX_LEAVE_POLLS; polls++) {
+        apr_sleep(LEAVE_POLL);
+    }
 }
 
 static void free_all(void *data)
 {
     kept_t *all = data;
 
-    atomic_fetch_add(&freeing, 1);
-    if (!atomic_load(&is_over) && is_openssl_alive()) {
+    if (!enter()) {
+        return;
+    }
+    if (is_openssl_alive()) {
         for (int place = 0; place < TR_THREAD_PLACES; place++) {
             if (all->thing[place] != NULL) {
                 all->free_thing[place](all->thing[place]);
@@ -43,27 +95,29 @@ static void free_all(void *data)
         }
         free(all);
     }
-    atomic_fetch_sub(&freeing, 1);
-}
-
-/* A child that was forked meanwhile counts threads that it does not have: so nobody is waited for without end. */
-static void end_freeing(void)
-{
-    atomic_store(&is_over, true);
-    for (int polls = 0; atomic_load(&freeing) > 0 && polls < MAX_FREE_POLLS; polls++) {
-        apr_sleep(FREE_POLL);
-    }
+    leave();
 }
 
 /* exit() calls first what was registered last; OpenSSL registers its own end when it begins, which asking for nothing does not. */
 static bool begin_openssl(void)
 {
-    return OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) == 1;
+    return OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) == 1 && atexit(end_openssl) == 0;
 }
 
 static void make_key(void)
 {
-    has_key = begin_openssl() && atexit(end_freeing) == 0 && pthread_key_create(&key, free_all) == 0;
+    has_key = begin_openssl() && pthread_key_create(&key, free_all) == 0;
+}
+
+bool tr_openssl_enter(void)
+{
+    pthread_once(&once, make_key);
+    return enter();
+}
+
+void tr_openssl_leave(void)
+{
+    leave();
 }
 
 static kept_t *all_kept(void)

@@ -4,6 +4,7 @@
 
 #include "tr_context.h"
 #include "tr_reason.h"
+#include "tr_thread.h"
 
 #define MAX_BLOCK_LEN 128     /* SHA-384 and SHA-512; SHA-256 has 64 */
 #define MAX_DER_ECDSA_LEN 144 /* two INTEGERs of 66 bytes and a leading 0 in a SEQUENCE: 141 */
@@ -157,15 +158,11 @@ static apr_status_t verify_public(tr_contexts_t *contexts, const tr_jws_t *jws, 
     return info->md != NULL ? verify_hashed(contexts, jws, key) : verify_edwards(contexts, jws, key);
 }
 
-apr_status_t tr_jws_verify(const tr_jws_t *jws, const tr_key_t *key)
+static apr_status_t verify(const tr_jws_t *jws, const tr_key_t *key)
 {
-    tr_contexts_t *contexts;
+    tr_contexts_t *contexts = tr_contexts_take();
     apr_status_t rv;
 
-    if (!(key->algs & TR_ALG_BIT(jws->alg))) {
-        return TR_BAD_SIGNATURE;
-    }
-    contexts = tr_contexts_take();
     if (contexts == NULL) {
         return APR_ENOMEM;
     }
@@ -174,5 +171,20 @@ apr_status_t tr_jws_verify(const tr_jws_t *jws, const tr_key_t *key)
     rv = key->pkey != NULL ? verify_public(contexts, jws, key) : verify_hmac(contexts, jws, key);
     ERR_pop_to_mark();
     tr_contexts_give_back(contexts);
+    return rv;
+}
+
+apr_status_t tr_jws_verify(const tr_jws_t *jws, const tr_key_t *key)
+{
+    apr_status_t rv;
+
+    if (!(key->algs & TR_ALG_BIT(jws->alg))) {
+        return TR_BAD_SIGNATURE;
+    }
+    if (!tr_openssl_enter()) {
+        return APR_EGENERAL;
+    }
+    rv = verify(jws, key);
+    tr_openssl_leave();
     return rv;
 }

@@ -170,6 +170,41 @@ static void openssl_does_not_end_while_a_thread_frees_what_it_kept(void **state)
     in_a_child(exit_while_a_thread_ends);
 }
 
+static int use_openssl_in_exit(void)
+{
+    if (!tr_openssl_enter() || !tr_openssl_enter())
+        return 1;
+    alarm(1);
+    exit(0); /* as a signal handler of mpm_prefork does: nobody waits for himself */
+}
+
+static bool is_asking;
+
+/* Registered before all others, and so called after them. */
+static void ask_when_it_is_over(void)
+{
+    unsigned char ignored[TR_SHA256_LEN];
+    if (!is_asking)
+        return;
+    if (tr_openssl_enter() || tr_sha256(ignored, tr_str_z("a")) == APR_SUCCESS || tr_random(ignored, 1) == APR_SUCCESS)
+        _exit(1);
+    tr_leave_openssl();
+    _exit(0);
+}
+
+static int ask_in_exit(void)
+{
+    is_asking = true;
+    exit(2);
+}
+
+static void once_exit_has_begun_openssl_is_asked_for_nothing(void **state)
+{
+    (void)state;
+    in_a_child(use_openssl_in_exit);
+    in_a_child(ask_in_exit);
+}
+
 static int use_up_all_keys(void)
 {
     unsigned char one[TR_SHA256_LEN], two[TR_SHA256_LEN];
@@ -217,6 +252,7 @@ static void a_child_goes_on_with_what_its_parent_kept(void **state)
 
 int main(void)
 {
+    atexit(ask_when_it_is_over);
     const struct CMUnitTest tests[] = {
         TT_TEST(without_a_key_of_the_thread_library_nothing_is_kept_and_all_works),
         TEST(what_a_thread_kept_is_freed_when_it_ends),
@@ -224,6 +260,7 @@ int main(void)
         TEST(a_digest_is_the_same_before_and_after_leaving_openssl),
         TEST(a_thread_may_end_after_openssl_has),
         TEST(openssl_does_not_end_while_a_thread_frees_what_it_kept),
+        TEST(once_exit_has_begun_openssl_is_asked_for_nothing),
         TEST(a_child_goes_on_with_what_its_parent_kept),
     };
     return TT_RUN(tests);
