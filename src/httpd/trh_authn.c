@@ -104,7 +104,7 @@ int trh_check_authn(request_rec *r)
     if (rv != APR_SUCCESS) {
         return dir->optional == 1 ? trh_let_in_anonymous(r, &found, rv) : trh_refuse(r, tr_reason(rv), rv, found.token);
     }
-    r->user = (char *)identity->user;
+    r->user = apr_pstrdup(r->pool, identity->user); /* others may write to it, and read it until the very end of the pool */
     r->ap_auth_type = "Bearer";
     remember(r, &found, identity, changes, dir->strip == 1);
     if (dir->strip == 1) {

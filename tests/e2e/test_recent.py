@@ -4,11 +4,13 @@ import contextlib
 import itertools
 import json
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+import httpd as servers
 from httpd import H2, MPM, endpoint, protected
 from issuers import issuer, jwks, write_keys
 from storing import BASIC, JSON, PAGE, SLOW, EveryChild, basic, text, until, without_jti, write_users
@@ -207,6 +209,19 @@ def test_two_locations_take_two_users_from_one_token(site, children, mint):
             assert get(c, "/p/mail/ok.txt", both).user == "alice@example.test"
             assert get(c, PAGE, nobody).user == "alice"
             assert get(c, "/p/mail/ok.txt", nobody).reason == "malformed"
+
+
+def test_what_another_module_does_to_the_users_name_ends_with_the_request(new_server, keys, mint, tmp_path):
+    module = tmp_path / "meddling.so"
+    subprocess.run(["cc", "-shared", "-fPIC", *servers.apxs("EXTRA_CPPFLAGS").split(), "-I" + servers.apxs("INCLUDEDIR"),
+                    "-I" + servers.apxs("APR_INCLUDEDIR"), "-o", module, servers.REPO / "tests" / "e2e" / "meddling.c"], check=True)
+    server = new_server(children=1)
+    write_keys(server, keys)
+    server.write("meddling.so", module.read_bytes())
+    server.start('LoadModule meddling_module "{root}/meddling.so"\n' + text())
+    token = mint()
+    assert [server.bearer(PAGE, token).user for _ in range(12)] == ["blice"] * 12
+    server.stop()
 
 
 def test_exports_and_requirements_are_those_of_the_token_at_hand(site, children, mint):
