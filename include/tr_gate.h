@@ -33,7 +33,7 @@ typedef struct tr_gate_t {
  * pool lives.
  */
 typedef struct tr_identity_t {
-    tr_token_t token;            /* remembered: jws has neither header nor signature */
+    tr_token_t token;            /* remembered: jws has no header, payload (tr_recent_payload) or signature */
     const char *user;            /* NUL-terminated value of the user claim */
     tr_kind_t revoked_by;        /* with TR_REVOKED */
     tr_remembered_t *remembered; /* NULL: it is not */

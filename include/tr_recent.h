@@ -11,7 +11,7 @@
  * slot that nobody holds, else another, else goes without. So an entry lies still as long as it is held, which is until the
  * holder's pool is cleared: a request, and what is streamed to a client for hours. A held slot is a chance lost, no more.
  *
- * Memory is bounded: by the number of slots, and by a budget of bytes, in which the parsed document is weighed. A token is kept
+ * Memory is bounded: by the number of slots, and by a budget of bytes, in which all that is kept is weighed. A token is kept
  * when it is seen for the second time, so that those that never come again push nothing out.
  */
 #ifndef TR_RECENT_H
@@ -44,11 +44,16 @@ const tr_identity_t *tr_recent_find(tr_recent_t *recent, const tr_gate_t *gate, 
 
 /*
  * Remember identity, perhaps: it was read from its jws.text by this gate under the generation of this number, which is still that
- * of now, and passed all that depends on neither time nor revocations. All of it was read in pool, and stays as long as that. Any
- * thread.
+ * of now, and passed all that depends on neither time nor revocations. pool is for what is needed meanwhile. Any thread.
  */
 void tr_recent_put(tr_recent_t *recent, const tr_gate_t *gate, uint64_t number, const tr_identity_t *identity,
                    const char *user_claim, apr_pool_t *pool);
+
+/*
+ * The claims. Of a remembered token they are read when somebody first asks, and kept, if there are bytes for them. Lives as long as
+ * the identity and pool. NULL: there is no memory.
+ */
+const tr_json_t *tr_recent_payload(const tr_identity_t *identity, apr_pool_t *pool);
 
 /*
  * Every claim as a variable: tr_export_variables of the identity's payload. Of one that is remembered they are made once for all

@@ -7,11 +7,11 @@
  *   seen    one word for each of many tags: who came once
  *
  *   read    count in (+1) -> was it VALID? the same bytes? -> held until the pool goes, else count out (-1)
- *   write   VALID or empty, and nobody in: -> WRITING -> new entry, new tag -> VALID, held
+ *   write   VALID or empty, and nobody in: -> WRITING -> new entry, new tag -> VALID
  *
  * Who counts himself in while a slot is written sees WRITING, touches nothing and counts himself out, so the writer's last step
  * adds, and leaves others in the count. That step releases the entry to those who count themselves in later; the count out of the
- * last holder hands it to the next writer. The request that brought the token holds it, too: its claims are in the same document.
+ * last holder hands it to the next writer.
  */
 #include "tr_recent.h"
 
@@ -25,6 +25,8 @@
 #define SEEN_A_SLOT 4 /* tags remembered of those who came once */
 #define MAX_EVICTED 64
 #define TAIL_LEN 8
+#define LINE 64  /* bytes of a cache line */
+#define ARRAYS 3 /* tag, slot, seen */
 
 #define VALID 0x80000000u
 #define WRITING 0x40000000u
@@ -41,10 +43,12 @@ struct tr_recent_t {
     _Atomic uint64_t *tag;
     slot_t *slot;
     _Atomic uint32_t *seen;
-    uint32_t slots; /* a power of 2, as is that of sets */
-    tr_budget_t budget;
+    uint32_t slots;   /* a power of 2, as is that of sets */
+    apr_size_t limit; /* bytes */
+    _Atomic apr_size_t used;
     _Atomic uint64_t kept;
     _Atomic uint32_t hand; /* where the next is evicted for want of bytes */
+    void *block[ARRAYS];
 };
 
 /* ---- making ------------------------------------------------------------------------------------------------ */
@@ -59,11 +63,11 @@ static uint32_t power_of_two(uint32_t at_least)
     return n;
 }
 
-static void *make_array(apr_size_t count, apr_size_t size)
+/* Zeros that take no memory before they are used; at *block, which is to be freed. */
+static void *make_array(void **block, apr_size_t count, apr_size_t size)
 {
-    void *array = aligned_alloc(64, (count * size + 63) / 64 * 64);
-
-    return array != NULL ? memset(array, 0, count * size) : NULL;
+    *block = calloc(1, count * size + LINE);
+    return *block != NULL ? (void *)(((uintptr_t)*block + LINE - 1) & ~(uintptr_t)(LINE - 1)) : NULL;
 }
 
 tr_recent_t *tr_recent_make(uint32_t slots, apr_size_t bytes)
@@ -75,10 +79,10 @@ tr_recent_t *tr_recent_make(uint32_t slots, apr_size_t bytes)
         return NULL;
     }
     recent->slots = power_of_two(slots);
-    recent->budget.limit = bytes;
-    recent->tag = make_array(recent->slots, sizeof(recent->tag[0]));
-    recent->slot = make_array(recent->slots, sizeof(recent->slot[0]));
-    recent->seen = make_array((apr_size_t)recent->slots * SEEN_A_SLOT, sizeof(recent->seen[0]));
+    recent->limit = bytes;
+    recent->tag = make_array(&recent->block[0], recent->slots, sizeof(recent->tag[0]));
+    recent->slot = make_array(&recent->block[1], recent->slots, sizeof(recent->slot[0]));
+    recent->seen = make_array(&recent->block[2], (apr_size_t)recent->slots * SEEN_A_SLOT, sizeof(recent->seen[0]));
     if (recent->tag == NULL || recent->slot == NULL || recent->seen == NULL) {
         recent->slots = recent->slot != NULL ? recent->slots : 0;
         tr_recent_free(recent);
@@ -94,9 +98,9 @@ void tr_recent_free(tr_recent_t *recent)
             tr_remembered_free(recent->slot[i].entry);
         }
     }
-    free(recent->tag);
-    free(recent->slot);
-    free(recent->seen);
+    for (int i = 0; i < ARRAYS; i++) {
+        free(recent->block[i]);
+    }
     free(recent);
 }
 
@@ -215,6 +219,25 @@ static bool is_there(tr_recent_t *recent, uint64_t tag, const tr_gate_t *gate, u
     return slot != NULL;
 }
 
+static bool take_bytes(tr_recent_t *recent, apr_size_t size)
+{
+    if (atomic_fetch_add(&recent->used, size) + size <= recent->limit) {
+        return true;
+    }
+    atomic_fetch_sub(&recent->used, size);
+    return false;
+}
+
+void tr_recent_charge(tr_recent_t *recent, apr_size_t size)
+{
+    atomic_fetch_add(&recent->used, size);
+}
+
+void tr_recent_return_bytes(tr_recent_t *recent, apr_size_t size)
+{
+    atomic_fetch_sub(&recent->used, size);
+}
+
 /* True: the slot is ours to write, until it is opened again. */
 static bool claim(slot_t *slot)
 {
@@ -224,11 +247,11 @@ static bool claim(slot_t *slot)
            atomic_compare_exchange_strong_explicit(&slot->state, &state, WRITING, memory_order_acquire, memory_order_relaxed);
 }
 
-/* Put entry (NULL: nothing) into a slot that was claimed; the caller holds it then. Returns what was there. */
+/* Put entry (NULL: nothing) into a slot that was claimed. Returns what was there. */
 static tr_remembered_t *reopen(tr_recent_t *recent, uint32_t i, tr_remembered_t *entry, uint64_t tag)
 {
     tr_remembered_t *before = recent->slot[i].entry;
-    uint32_t change = entry != NULL ? VALID - WRITING + 1 : 0 - WRITING;
+    uint32_t change = entry != NULL ? VALID - WRITING : 0 - WRITING;
 
     recent->slot[i].entry = entry;
     atomic_store_explicit(&recent->tag[i], tag, memory_order_relaxed);
@@ -240,7 +263,7 @@ static tr_remembered_t *reopen(tr_recent_t *recent, uint32_t i, tr_remembered_t 
 static void discard(tr_recent_t *recent, tr_remembered_t *entry)
 {
     if (entry != NULL) {
-        atomic_fetch_sub(&recent->budget.used, atomic_load(&entry->size));
+        tr_recent_return_bytes(recent, atomic_load(&entry->size));
         tr_remembered_free(entry);
     }
 }
@@ -266,17 +289,19 @@ static bool claim_one(uint32_t *out, tr_recent_t *recent, uint64_t tag)
     return false;
 }
 
-/* Bytes for an entry, others' if need be. */
-static bool find_bytes(tr_recent_t *recent, apr_size_t size)
+/* Those that nobody used since the hand last came by go first; a few steps, then any. */
+bool tr_recent_find_bytes(tr_recent_t *recent, apr_size_t size)
 {
     for (int i = 0; i < MAX_EVICTED; i++) {
         uint32_t hand;
+        bool may_go;
 
-        if (tr_budget_take(&recent->budget, size)) {
+        if (take_bytes(recent, size)) {
             return true;
         }
         hand = atomic_fetch_add_explicit(&recent->hand, 1, memory_order_relaxed) & (recent->slots - 1);
-        if (claim(&recent->slot[hand])) {
+        may_go = i >= MAX_EVICTED / 2 || atomic_exchange_explicit(&recent->slot[hand].was_used, 0, memory_order_relaxed) == 0;
+        if (may_go && claim(&recent->slot[hand])) {
             discard(recent, reopen(recent, hand, NULL, 0));
         }
     }
@@ -287,9 +312,9 @@ static bool find_bytes(tr_recent_t *recent, apr_size_t size)
 static tr_remembered_t *make_entry(tr_recent_t *recent, const tr_gate_t *gate, uint64_t number, const tr_identity_t *identity,
                                    const char *user_claim, apr_pool_t *pool)
 {
-    tr_remembered_t *entry = tr_remembered_make(identity, gate, number, user_claim, &recent->budget, pool);
+    tr_remembered_t *entry = tr_remembered_make(identity, gate, number, user_claim, recent, pool);
 
-    if (entry != NULL && !find_bytes(recent, atomic_load(&entry->size))) {
+    if (entry != NULL && !tr_recent_find_bytes(recent, atomic_load(&entry->size))) {
         tr_remembered_free(entry);
         return NULL;
     }
@@ -315,12 +340,6 @@ void tr_recent_put(tr_recent_t *recent, const tr_gate_t *gate, uint64_t number, 
         discard(recent, entry);
         return;
     }
-    if (!tr_remembered_adopt(entry, pool)) {
-        discard(recent, entry);
-        discard(recent, reopen(recent, i, NULL, 0));
-        return;
-    }
-    apr_pool_cleanup_register(pool, &recent->slot[i], release, apr_pool_cleanup_null);
     discard(recent, reopen(recent, i, entry, tag));
     atomic_fetch_add_explicit(&recent->kept, 1, memory_order_relaxed);
 }
@@ -329,7 +348,7 @@ void tr_recent_stats(tr_recent_stats_t *out, const tr_recent_t *recent)
 {
     memset(out, 0, sizeof(*out));
     out->kept = atomic_load(&recent->kept);
-    out->bytes = atomic_load(&recent->budget.used);
+    out->bytes = atomic_load(&recent->used);
     for (uint32_t i = 0; i < recent->slots; i++) {
         uint32_t state = atomic_load(&recent->slot[i].state);
 

@@ -24,15 +24,6 @@ struct tr_kept_header_t {
     char claim[];      /* and the value behind it */
 };
 
-bool tr_budget_take(tr_budget_t *budget, apr_size_t size)
-{
-    if (atomic_fetch_add(&budget->used, size) + size <= budget->limit) {
-        return true;
-    }
-    atomic_fetch_sub(&budget->used, size);
-    return false;
-}
-
 /* ---- making ------------------------------------------------------------------------------------------------ */
 
 /* s behind *to, with a NUL. */
@@ -48,63 +39,72 @@ static tr_str_t copy(char **to, tr_str_t s)
     return tr_str(begin, s.len);
 }
 
-static apr_size_t len_of_copies(const tr_identity_t *identity, const char *user_claim)
+/* The strings that a remembered identity has, but for the token itself and its user. */
+static apr_size_t strings_of(tr_str_t *out[8], tr_token_t *token)
 {
-    const tr_jws_t *jws = &identity->token.jws;
+    tr_str_t *all[8] = {&token->iss, &token->jti,       &token->sub,     &token->sid,
+                        &token->azp, &token->client_id, &token->jws.kid, &token->jws.typ};
+    apr_size_t len = 0;
 
-    return jws->text.len + jws->kid.len + jws->typ.len + strlen(identity->user) + strlen(user_claim) + 5;
+    for (int i = 0; i < 8; i++) {
+        out[i] = all[i];
+        len += all[i]->len + 1;
+    }
+    return len;
 }
 
-/* All but the document, whose strings live on with it. */
-static void copy_strings(tr_remembered_t *entry, const char *user_claim)
+/* to: room for all of them. */
+static void copy_strings(tr_remembered_t *entry, char *to, const char *user_claim)
 {
-    tr_jws_t *jws = &entry->identity.token.jws;
-    char *to = entry->bytes;
+    tr_token_t *token = &entry->identity.token;
+    tr_str_t *string[8];
 
-    jws->text = copy(&to, jws->text);
-    jws->signing_input.data = jws->text.data;
-    jws->kid = copy(&to, jws->kid);
-    jws->typ = copy(&to, jws->typ);
-    jws->signature = tr_str(NULL, 0);
-    jws->header = NULL;
+    (void)strings_of(string, token);
+    token->jws.text = copy(&to, token->jws.text);
+    token->jws.signing_input.data = token->jws.text.data;
+    for (int i = 0; i < 8; i++) {
+        *string[i] = copy(&to, *string[i]);
+    }
+    token->jws.signature = tr_str(NULL, 0);
+    token->jws.header = NULL;
+    token->jws.payload = NULL;
     entry->identity.user = copy(&to, tr_str_z(entry->identity.user)).data;
     entry->user_claim = copy(&to, tr_str_z(user_claim)).data;
 }
 
-static tr_remembered_t *make_block(const tr_identity_t *identity, const char *user_claim, apr_size_t weight)
+static tr_remembered_t *make_block(const tr_identity_t *identity, const char *user_claim)
 {
-    apr_size_t size = sizeof(tr_remembered_t) + len_of_copies(identity, user_claim);
-    tr_remembered_t *entry;
+    tr_token_t token = identity->token;
+    tr_str_t *string[8];
+    apr_size_t size = sizeof(tr_remembered_t) + strings_of(string, &token) + token.jws.text.len + strlen(identity->user) +
+                      strlen(user_claim) + 3;
+    tr_remembered_t *entry = size <= TR_MAX_RECENT_SIZE ? malloc(size) : NULL;
 
-    if (size + weight > TR_MAX_RECENT_SIZE) {
-        return NULL;
-    }
-    entry = malloc(size);
     if (entry != NULL) {
         memset(entry, 0, sizeof(*entry));
         entry->identity = *identity;
         entry->identity.remembered = entry;
-        atomic_init(&entry->size, size + weight + MALLOC_LEN);
-        copy_strings(entry, user_claim);
+        atomic_init(&entry->size, size + MALLOC_LEN);
+        copy_strings(entry, entry->bytes, user_claim);
     }
     return entry;
 }
 
 tr_remembered_t *tr_remembered_make(const tr_identity_t *identity, const tr_gate_t *gate, uint64_t number, const char *user_claim,
-                                    tr_budget_t *budget, apr_pool_t *scratch)
+                                    tr_recent_t *recent, apr_pool_t *scratch)
 {
     tr_kind_set_t kinds = (TR_ALL_KINDS & ~tr_marks_costly(&identity->token)) | tr_marks_in_force(gate->table);
+    tr_remembered_t *entry = make_block(identity, user_claim);
     bool has_control;
-    apr_size_t weight = tr_json_weigh(&has_control, identity->token.jws.payload);
-    tr_remembered_t *entry = make_block(identity, user_claim, weight);
 
     if (entry == NULL) {
         return NULL;
     }
     entry->gate = gate;
     entry->number = number;
+    (void)tr_json_weigh(&has_control, identity->token.jws.payload);
     entry->is_clean = !has_control;
-    entry->budget = budget;
+    entry->recent = recent;
     atomic_init(&entry->marks, &entry->cheap);
     if (tr_marks_make(&entry->cheap, gate->table, &identity->token, kinds, scratch) != APR_SUCCESS) {
         tr_remembered_free(entry);
@@ -113,15 +113,10 @@ tr_remembered_t *tr_remembered_make(const tr_identity_t *identity, const tr_gate
     return entry;
 }
 
-bool tr_remembered_adopt(tr_remembered_t *entry, apr_pool_t *pool)
-{
-    entry->has_document = tr_json_adopt(entry->identity.token.jws.payload, pool);
-    return entry->has_document;
-}
-
 void tr_remembered_free(tr_remembered_t *entry)
 {
     tr_marks_t *marks = atomic_load(&entry->marks);
+    const tr_json_t *payload = atomic_load(&entry->payload);
 
     if (marks != &entry->cheap) {
         free(marks);
@@ -131,13 +126,29 @@ void tr_remembered_free(tr_remembered_t *entry)
         next = header->next;
         free(header);
     }
-    if (entry->has_document) {
-        tr_json_drop(entry->identity.token.jws.payload);
+    if (payload != NULL) {
+        tr_json_drop(payload);
     }
     free(entry);
 }
 
 /* ---- what is made later ------------------------------------------------------------------------------------ */
+
+/* Bytes for something that is kept with entry. False: do without. */
+static bool take_bytes(tr_remembered_t *entry, apr_size_t size)
+{
+    if (!tr_recent_find_bytes(entry->recent, size + MALLOC_LEN)) {
+        return false;
+    }
+    atomic_fetch_add(&entry->size, size + MALLOC_LEN);
+    return true;
+}
+
+static void return_bytes(tr_remembered_t *entry, apr_size_t size)
+{
+    atomic_fetch_sub(&entry->size, size + MALLOC_LEN);
+    tr_recent_return_bytes(entry->recent, size + MALLOC_LEN);
+}
 
 apr_status_t tr_remembered_marks(const tr_marks_t **out, tr_remembered_t *entry, const tr_table_t *table, tr_kind_set_t kinds,
                                  apr_pool_t *pool)
@@ -156,8 +167,8 @@ apr_status_t tr_remembered_marks(const tr_marks_t **out, tr_remembered_t *entry,
     }
     rv = tr_marks_make(all, table, &entry->identity.token, TR_ALL_KINDS, pool);
     if (rv == APR_SUCCESS && atomic_compare_exchange_strong(&entry->marks, &marks, all)) {
+        tr_recent_charge(entry->recent, sizeof(*all) + MALLOC_LEN); /* whether they are there or not: it must be looked up */
         atomic_fetch_add(&entry->size, sizeof(*all) + MALLOC_LEN);
-        atomic_fetch_add(&entry->budget->used, sizeof(*all) + MALLOC_LEN);
         *out = all;
         return APR_SUCCESS;
     }
@@ -208,16 +219,71 @@ static void keep_variables(tr_remembered_t *entry, const apr_array_header_t *var
     tr_kept_list_t *nobody = NULL;
     tr_kept_list_t *kept;
 
-    if (!tr_budget_take(entry->budget, size + MALLOC_LEN)) {
+    if (!take_bytes(entry, size)) {
         return;
     }
     kept = keep_list(variables, prefix, size);
-    if (kept != NULL && atomic_compare_exchange_strong(&entry->variables, &nobody, kept)) {
-        atomic_fetch_add(&entry->size, size + MALLOC_LEN);
-        return;
+    if (kept == NULL || !atomic_compare_exchange_strong(&entry->variables, &nobody, kept)) {
+        free(kept);
+        return_bytes(entry, size);
     }
-    free(kept);
-    atomic_fetch_sub(&entry->budget->used, size + MALLOC_LEN);
+}
+
+/* Of two who read it at once, one keeps it. */
+static const tr_json_t *keep_payload(tr_remembered_t *entry, const tr_json_t *payload, apr_pool_t *pool)
+{
+    bool has_control;
+    apr_size_t size = tr_json_weigh(&has_control, payload);
+    const tr_json_t *nobody = NULL;
+
+    if (size > TR_MAX_RECENT_SIZE || !take_bytes(entry, size)) {
+        return payload;
+    }
+    if (!tr_json_adopt(payload, pool)) {
+        return_bytes(entry, size);
+        return payload;
+    }
+    if (atomic_compare_exchange_strong(&entry->payload, &nobody, payload)) {
+        return payload;
+    }
+    tr_json_drop(payload);
+    return_bytes(entry, size);
+    return nobody;
+}
+
+/* NULL: a remembered token's has not been kept. */
+static const tr_json_t *payload_at_hand(const tr_identity_t *identity)
+{
+    const tr_remembered_t *entry = identity->remembered;
+
+    return entry != NULL ? atomic_load_explicit(&entry->payload, memory_order_acquire) : identity->token.jws.payload;
+}
+
+/* Was good to read, so it is, unless there is no memory. */
+static const tr_json_t *read_payload(const tr_identity_t *identity, apr_pool_t *pool)
+{
+    tr_jws_t jws;
+
+    return tr_jws_parse(&jws, identity->token.jws.text, pool) == APR_SUCCESS ? jws.payload : NULL;
+}
+
+/* For this once: what is made of it is kept instead. */
+static const tr_json_t *payload_of(const tr_identity_t *identity, apr_pool_t *pool)
+{
+    const tr_json_t *payload = payload_at_hand(identity);
+
+    return payload != NULL ? payload : read_payload(identity, pool);
+}
+
+const tr_json_t *tr_recent_payload(const tr_identity_t *identity, apr_pool_t *pool)
+{
+    const tr_json_t *payload = payload_at_hand(identity);
+
+    if (payload == NULL) {
+        payload = read_payload(identity, pool);
+        payload = payload != NULL ? keep_payload(identity->remembered, payload, pool) : NULL;
+    }
+    return payload;
 }
 
 const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, const char *prefix, apr_pool_t *pool)
@@ -229,7 +295,7 @@ const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, con
     if (kept != NULL && strcmp(kept->prefix, prefix) == 0) {
         return &kept->list;
     }
-    variables = tr_export_variables(identity->token.jws.payload, prefix, pool);
+    variables = tr_export_variables(payload_of(identity, pool), prefix, pool);
     if (entry != NULL && kept == NULL) {
         keep_variables(entry, variables, prefix);
     }
@@ -244,14 +310,13 @@ static void keep_header(tr_remembered_t *entry, const char *claim, const char *v
     tr_kept_header_t *header = malloc(size);
     char *to;
 
-    if (header == NULL || !tr_budget_take(entry->budget, size + MALLOC_LEN)) {
+    if (header == NULL || !take_bytes(entry, size)) {
         free(header);
         return;
     }
     to = header->claim;
     (void)copy(&to, tr_str_z(claim));
     header->value = value != NULL ? copy(&to, text).data : NULL;
-    atomic_fetch_add(&entry->size, size + MALLOC_LEN);
     header->next = atomic_load(&entry->headers);
     while (!atomic_compare_exchange_weak(&entry->headers, &header->next, header)) {
     }
@@ -261,6 +326,7 @@ apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, c
 {
     tr_remembered_t *entry = identity->remembered;
     const tr_kept_header_t *header = entry != NULL ? atomic_load_explicit(&entry->headers, memory_order_acquire) : NULL;
+    const tr_json_t *payload;
     apr_status_t rv;
     int n = 0;
 
@@ -270,7 +336,8 @@ apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, c
             return APR_SUCCESS;
         }
     }
-    rv = tr_export_header(out, identity->token.jws.payload, claim, pool);
+    payload = payload_of(identity, pool);
+    rv = payload != NULL ? tr_export_header(out, payload, claim, pool) : APR_ENOMEM;
     if (rv == APR_SUCCESS && entry != NULL && n < MAX_HEADERS) {
         keep_header(entry, claim, *out);
     }

@@ -1,10 +1,9 @@
 /*
  * tr_remembered.h: one token in the memory of tr_recent.h. Private to the room.
  *
- *   one block   identity, key of the entry, marks | token, user, user claim, kid, typ
- *   document    as it was parsed; iss, jti, sub, sid, client_id and azp are views into it
+ *   one block   identity, key of the entry, marks | token and all strings of the identity
  *   made later  all marks, where a costly kind came into force; variables and values of fields, where a location exports them; the
- *               fingerprint, when it was revoked
+ *               payload, where a location asks for claims otherwise; the fingerprint, when it was revoked
  *
  * What is made later is put in place by one store of a pointer, and never replaced but by what is made with it. All else does not
  * change until nobody holds the entry.
@@ -17,11 +16,12 @@
 #include "tr_gate.h"
 #include "tr_marks.h"
 
-/* What counts the bytes of all entries. */
-typedef struct tr_budget_t {
-    _Atomic apr_size_t used;
-    apr_size_t limit;
-} tr_budget_t;
+/* Take size bytes out of the budget of all entries, for which others may have to go. False: they can't be had. Any thread. */
+bool tr_recent_find_bytes(tr_recent_t *recent, apr_size_t size);
+void tr_recent_return_bytes(tr_recent_t *recent, apr_size_t size);
+
+/* Take them whether they are there or not. */
+void tr_recent_charge(tr_recent_t *recent, apr_size_t size);
 
 typedef struct tr_kept_list_t tr_kept_list_t;
 typedef struct tr_kept_header_t tr_kept_header_t;
@@ -35,26 +35,20 @@ struct tr_remembered_t {
     tr_marks_t cheap; /* the first of them */
     _Atomic(tr_kept_list_t *) variables;
     _Atomic(tr_kept_header_t *) headers; /* the one that was made last */
-    _Atomic uint64_t fingerprint;        /* 0: nobody has asked */
-    tr_budget_t *budget;
+    _Atomic(const tr_json_t *) payload;
+    _Atomic uint64_t fingerprint; /* 0: nobody has asked */
+    tr_recent_t *recent;
     _Atomic apr_size_t size; /* bytes that the budget was charged for it */
     bool is_clean;
-    bool has_document; /* it is the entry's own */
     char bytes[];
 };
 
-/* Take size bytes out of the budget. False: they are not there. */
-bool tr_budget_take(tr_budget_t *budget, apr_size_t size);
-
 /*
- * A copy of identity, but for the document, which is not its own yet. NULL: it is too large, or there is no memory, or no digest. The budget is not asked yet: entry->size is
- * what it takes.
+ * A copy of identity without its documents. NULL: it is too large, or there is no memory, or no digest. The budget is not asked:
+ * entry->size is what it takes.
  */
 tr_remembered_t *tr_remembered_make(const tr_identity_t *identity, const tr_gate_t *gate, uint64_t number, const char *user_claim,
-                                    tr_budget_t *budget, apr_pool_t *scratch);
-
-/* The document is no longer of the pool that it was parsed in. False: it could not be taken. */
-TR_MUST_CHECK bool tr_remembered_adopt(tr_remembered_t *entry, apr_pool_t *pool);
+                                    tr_recent_t *recent, apr_pool_t *scratch);
 
 /* Nobody holds it. Gives nothing back to the budget. */
 void tr_remembered_free(tr_remembered_t *entry);

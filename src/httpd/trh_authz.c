@@ -7,6 +7,7 @@
 #include <http_request.h>
 #include <mod_auth.h>
 
+#include "tr_recent.h"
 #include "tr_require.h"
 
 /* A line of the configuration. */
@@ -125,7 +126,8 @@ static const tr_json_t *find_claims(authz_status *status, request_rec *r)
     const trh_request_t *request = trh_request(r);
 
     if (request != NULL) {
-        return request->identity->token.jws.payload;
+        *status = AUTHZ_GENERAL_ERROR; /* in case there is no memory */
+        return tr_recent_payload(request->identity, r->pool);
     }
     /* Where our turn is still to come, whoever else knows the user does not matter. */
     *status = r->user == NULL || trh_is_bearer(r) ? AUTHZ_DENIED_NO_USER : AUTHZ_DENIED;

@@ -18,6 +18,7 @@
 #include <http_request.h>
 
 #include "tr_limits.h"
+#include "tr_recent.h"
 #include "tr_require.h"
 
 #define VIEWS "tokrevoke-claims"
@@ -183,7 +184,7 @@ static const tr_json_t *payload_of(const ap_expr_eval_ctx_t *ctx)
 {
     const tr_identity_t *identity = ctx->r != NULL ? find_identity(ctx->r) : NULL;
 
-    return identity != NULL ? identity->token.jws.payload : NULL;
+    return identity != NULL ? tr_recent_payload(identity, ctx->r->pool) : NULL;
 }
 
 static const char *token_claim(ap_expr_eval_ctx_t *ctx, const void *data, const char *name)

@@ -333,7 +333,7 @@ static void tell_fields(request_rec *r, const tr_identity_t *identity)
         if (tr_recent_header(&value, identity, field->claim, r->pool) == APR_SUCCESS && value != NULL) {
             apr_table_setn(r->headers_in, field->field, value);
         }
-        else if (tr_json_path(identity->token.jws.payload, field->claim) != NULL) {
+        else if (tr_json_path(tr_recent_payload(identity, r->pool), field->claim) != NULL) {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                           "the claim %s is null, or begins or ends with a blank: it cannot be handed on as %s", field->claim,
                           field->field);

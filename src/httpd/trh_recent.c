@@ -7,9 +7,9 @@
 
 /* Bytes of all children together, and of one; mpm_prefork may have hundreds of them. */
 #define ALL (256 << 20)
-#define MOST (16 << 20)
+#define MOST (128 << 20)
 #define LEAST (1 << 20)
-#define TOKEN 8192 /* bytes for which there is a slot; most tokens take less than half of it */
+#define TOKEN 2048 /* bytes for which there is a slot: most tokens take about as much */
 
 /* Outlives httpd's pools, as the threads do that still serve in exit(). NULL: none. */
 static tr_recent_t *recent;

@@ -32,19 +32,19 @@ static void export_claim(void *baton, const char *name, const tr_json_t *value)
     apr_pool_t *pool = ((void **)baton)[1];
     const char *text = NULL, *kept = NULL;
     (void)value;
-    if (tr_json_get(id->token.jws.payload, name) != NULL)
-        ALWAYS(tr_export_header(&text, id->token.jws.payload, name, pool) == APR_SUCCESS);
-    ALWAYS(tr_recent_header(&kept, id, name, pool) == tr_export_header(&text, id->token.jws.payload, name, pool));
+    if (tr_json_get(tr_recent_payload(id, pool), name) != NULL)
+        ALWAYS(tr_export_header(&text, tr_recent_payload(id, pool), name, pool) == APR_SUCCESS);
+    ALWAYS(tr_recent_header(&kept, id, name, pool) == tr_export_header(&text, tr_recent_payload(id, pool), name, pool));
     ALWAYS((kept == NULL) == (text == NULL) && (text == NULL || strcmp(kept, text) == 0));
 }
 
 static void check_exports(const tr_identity_t *id, const char *claims, apr_pool_t *pool)
 {
     void *baton[] = {(void *)id, pool};
-    ALWAYS(strcmp(tr_json_text(id->token.jws.payload, pool), claims) == 0);
-    ALWAYS(tr_recent_variables(id, "C_", pool)->nelts == tr_export_variables(id->token.jws.payload, "C_", pool)->nelts);
+    ALWAYS(strcmp(tr_json_text(tr_recent_payload(id, pool), pool), claims) == 0);
+    ALWAYS(tr_recent_variables(id, "C_", pool)->nelts == tr_export_variables(tr_recent_payload(id, pool), "C_", pool)->nelts);
     if (tr_recent_is_clean(id))
-        tr_json_each(id->token.jws.payload, export_claim, baton);
+        tr_json_each(tr_recent_payload(id, pool), export_claim, baton);
 }
 
 /* A gate that remembers says the same, the first time, when it knows the signature, and when it knows all of the token. */

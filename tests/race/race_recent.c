@@ -92,8 +92,8 @@ static void check_held(const held_t *held)
     tr_kind_t by;
     CLAIM(atoi(id->user + 1) == held->token, "token %d has become %s", held->token, id->user);
     CLAIM(atoi(tr_str_dup_z(id->token.jti, held->pool)) == held->token, "jti of %d", held->token);
-    CLAIM(tr_json_string(&pad, tr_json_get(id->token.jws.payload, "pad")) && pad.len == padding(held->token), "payload of %d",
-          held->token);
+    CLAIM(tr_json_string(&pad, tr_json_get(tr_recent_payload(id, held->pool), "pad")) && pad.len == padding(held->token),
+          "payload of %d", held->token);
     check_variables(id, held->token, held->pool);
     bool was_revoked = atomic_load(&revoked[held->token]);
     apr_status_t rv = tr_gate_check_revoked(&by, &gate, &id->token, held->pool);

@@ -198,7 +198,8 @@ static void a_hit_says_what_a_miss_says(void **state)
         assert_same(a->jws.signing_input, b->jws.signing_input);
         assert_same(a->jws.kid, b->jws.kid);
         assert_same(a->jws.typ, b->jws.typ);
-        assert_string_equal(tr_json_text(a->jws.payload, *state), tr_json_text(b->jws.payload, *state));
+        assert_string_equal(tr_json_text(tr_recent_payload(&miss, *state), *state),
+                            tr_json_text(tr_recent_payload(&hit, *state), *state));
     }
 }
 
@@ -517,7 +518,7 @@ static void what_is_held_stays_what_it_is(void **state)
     }
     assert_string_equal(id.user, "alice");
     assert_str_is(id.token.jti, "stream");
-    assert_non_null(tr_json_get(id.token.jws.payload, "x"));
+    assert_non_null(tr_json_get(tr_recent_payload(&id, stream), "x"));
     tr_kind_t by;
     assert_int_equal(tr_gate_check_revoked(&by, &world->gate, &id.token, stream), APR_SUCCESS);
     revoke_before(world, TR_KIND_SUBJECT, "alice", TT_NOW);
@@ -598,6 +599,23 @@ static void who_is_used_stays_longest(void **state)
     assert_int_equal(stats_of(world).kept, 101);
 }
 
+static void assert_payload_is_not_kept(const tt_world_t *world, const char *token, apr_pool_t *pool)
+{
+    apr_size_t bytes = stats_of(world).bytes;
+    const tr_json_t *first = NULL;
+    for (int i = 0; i < 2; i++) {
+        tr_identity_t id;
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), pool), APR_SUCCESS);
+        assert_non_null(id.remembered);
+        assert_str_is(id.token.jti, "j");
+        const tr_json_t *payload = tr_recent_payload(&id, pool);
+        assert_non_null(tr_json_get(payload, "jti"));
+        assert_ptr_not_equal(payload, first);
+        first = payload;
+    }
+    assert_int_equal(stats_of(world).bytes, bytes);
+}
+
 static void what_is_too_large_is_read_each_time(void **state)
 {
     tt_world_t *world = remembering(*state);
@@ -607,11 +625,44 @@ static void what_is_too_large_is_read_each_time(void **state)
     assert_true(strlen(longest) <= TR_MAX_RECENT_TOKEN_LEN && strlen(longest) > TR_MAX_RECENT_TOKEN_LEN - 200);
     assert_true(strlen(too_long) > TR_MAX_RECENT_TOKEN_LEN && strlen(too_heavy) <= TR_MAX_RECENT_TOKEN_LEN);
     learn(world, longest);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         assert_int_equal(miss(world, too_long), APR_SUCCESS);
-        assert_int_equal(miss(world, too_heavy), APR_SUCCESS);
-    }
     assert_int_equal(stats_of(world).entries, 1);
+    learn(world, too_heavy);
+    assert_payload_is_not_kept(world, too_heavy, *state);
+}
+
+static void the_payload_is_read_when_somebody_asks_and_once(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "j", ",\"a\":{\"b\":[1]}");
+    const tr_json_t *kept = NULL;
+    learn(world, token);
+    apr_size_t without = stats_of(world).bytes;
+    for (int i = 0; i < 3; i++) {
+        tr_identity_t id;
+        apr_pool_t *request;
+        apr_pool_create(&request, *state);
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), request), APR_SUCCESS);
+        assert_int_equal(stats_of(world).bytes > without, i > 0);
+        assert_null(id.token.jws.payload);
+        const tr_json_t *payload = tr_recent_payload(&id, request);
+        assert_non_null(tr_json_path(payload, "a.b"));
+        assert_true(kept == NULL || kept == payload);
+        kept = payload;
+        apr_pool_destroy(request);
+    }
+}
+
+static void a_payload_for_which_there_are_no_bytes_is_read_each_time(void **state)
+{
+    enum { BUDGET = 2200 };
+    tt_world_t *world = tt_world(*state, 100);
+    tt_remember(world, 8, BUDGET);
+    char *token = tt_good_token(*state, "j", "");
+    learn(world, token);
+    assert_payload_is_not_kept(world, token, *state);
+    assert_true(stats_of(world).bytes <= BUDGET);
 }
 
 static void impossible_sizes_are_refused(void **state)
@@ -644,7 +695,7 @@ static void variables_of_a_hit_are_those_of_a_miss(void **state)
     tr_identity_t id;
     for (int i = 0; i < 6; i++) {
         assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
-        const apr_array_header_t *made = tr_export_variables(id.token.jws.payload, "X_", *state);
+        const apr_array_header_t *made = tr_export_variables(tr_recent_payload(&id, *state), "X_", *state);
         const apr_array_header_t *got = tr_recent_variables(&id, "X_", *state);
         assert_int_equal(made->nelts, got->nelts);
         for (int v = 0; v < made->nelts; v++) {
@@ -671,7 +722,7 @@ static void values_of_fields_of_a_hit_are_those_of_a_miss(void **state)
         assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
         for (size_t c = 0; c < sizeof(claims) / sizeof(claims[0]); c++) {
             const char *made, *got;
-            apr_status_t rv = tr_export_header(&made, id.token.jws.payload, claims[c], *state);
+            apr_status_t rv = tr_export_header(&made, tr_recent_payload(&id, *state), claims[c], *state);
             assert_int_equal(tr_recent_header(&got, &id, claims[c], *state), rv);
             if (made == NULL)
                 assert_null(got);
@@ -766,6 +817,8 @@ int main(void)
         TT_TEST(what_never_comes_again_pushes_nothing_out),
         TT_TEST(who_is_used_stays_longest),
         TT_TEST(what_is_too_large_is_read_each_time),
+        TT_TEST(the_payload_is_read_when_somebody_asks_and_once),
+        TT_TEST(a_payload_for_which_there_are_no_bytes_is_read_each_time),
         TT_TEST(impossible_sizes_are_refused),
         TT_TEST(variables_of_a_hit_are_those_of_a_miss),
         TT_TEST(values_of_fields_of_a_hit_are_those_of_a_miss),
