@@ -340,14 +340,31 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
     def next_generation(self):
         """
         Restart gracefully, and wait until every child of before has gone: they may answer by the old configuration for a moment,
-        and mpm_event itself complains of requests that reach a child on its way out (AH03093).
+        and mpm_event itself complains of requests that reach a child on its way out (AH03093). A child may be born while the restart
+        is asked for, so no list of before tells which they are; but each generation has a pipe of its own, by which its children hear
+        of their end.
         """
-        before = set(self.pids())
         self.graceful()
+        parents = self.pipes(self.process.pid)
         end = time.monotonic() + 20
-        while before & set(self.pids()):
+        while any(not parents & pipes for pipes in self.pipes_of_children()):
             assert time.monotonic() < end, "children of the generation before stay"
-            time.sleep(0.05)
+            time.sleep(0.02)
+
+    @staticmethod
+    def pipes(pid):
+        found = set()
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(fd))
+        return {link for link in found if link.startswith("pipe:")}
+
+    def pipes_of_children(self):
+        program = os.readlink(f"/proc/{self.process.pid}/exe")
+        for pid in self.offspring():
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                if os.readlink(f"/proc/{pid}/exe") == program:
+                    yield self.pipes(pid)
 
     def again(self):
         """Start once more, with the files that are there. Somebody's connection may have taken the port for a moment."""
