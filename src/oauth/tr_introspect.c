@@ -5,6 +5,7 @@
 
 #include "tr_digest.h"
 #include "tr_reason.h"
+#include "tr_recent.h"
 
 #define INT64_LIMIT 9223372036854775808.0 /* 2^63 */
 
@@ -107,9 +108,8 @@ static void put_text(writer_t *w, const char *name, tr_str_t value)
     }
 }
 
-char *tr_introspect_claims(const tr_token_t *token, apr_pool_t *pool)
+char *tr_introspect_claims(const tr_token_t *token, const tr_json_t *payload, apr_pool_t *pool)
 {
-    const tr_json_t *payload = token->jws.payload;
     const tr_json_t *scope = tr_json_get(payload, "scope");
     writer_t w = {apr_array_make(pool, 64, sizeof(const char *)), pool};
 
@@ -137,6 +137,7 @@ static void answer_failed(tr_answer_t *out, apr_status_t verdict, apr_pool_t *po
 void tr_introspect_answer(tr_answer_t *out, const tr_params_t *params, const tr_gate_t *gate, const char *user_claim,
                           apr_time_t now, apr_pool_t *pool)
 {
+    const tr_json_t *payload = NULL;
     tr_identity_t identity;
     tr_str_t text;
 
@@ -147,10 +148,14 @@ void tr_introspect_answer(tr_answer_t *out, const tr_params_t *params, const tr_
     memset(out, 0, sizeof(*out));
     out->fingerprint = tr_fingerprint(text, pool);
     out->verdict = tr_gate_admit(&identity, gate, text, user_claim, now, pool);
+    if (out->verdict == APR_SUCCESS) {
+        payload = tr_recent_payload(&identity, pool);
+        out->verdict = payload != NULL ? APR_SUCCESS : APR_ENOMEM;
+    }
     if (out->verdict != APR_SUCCESS && !tr_is_refusal(out->verdict)) {
         answer_failed(out, out->verdict, pool);
         return;
     }
     out->status = 200;
-    out->body = out->verdict == APR_SUCCESS ? tr_introspect_claims(&identity.token, pool) : "{\"active\":false}";
+    out->body = out->verdict == APR_SUCCESS ? tr_introspect_claims(&identity.token, payload, pool) : "{\"active\":false}";
 }

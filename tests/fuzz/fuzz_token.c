@@ -83,7 +83,7 @@ static void check_revocation(const world_t *w, const tr_identity_t *id, tr_str_t
 /* What is said of a token is one object, with no member twice, whatever its claims are called. */
 static void check_introspection(const world_t *w, const tr_identity_t *id)
 {
-    const char *text = tr_introspect_claims(&id->token, w->pool);
+    const char *text = tr_introspect_claims(&id->token, tr_recent_payload(id, w->pool), w->pool);
     ALWAYS(world_is_json_object(text));
     ALWAYS(strncmp(text, "{\"active\":true,", 15) == 0);
 }
