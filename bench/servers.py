@@ -33,6 +33,7 @@ class Server(Httpd):
     """httpd, with as little around the check as it starts with."""
 
     checks = True  # the tokens are looked at
+    remembers_in_each_process = False
 
     def __init__(self, name, config, tokens):
         super().__init__(children=2)
@@ -112,6 +113,7 @@ class Ours(Server):
     def __init__(self, name, config, tokens, database=None, cache=None):
         super().__init__(name, config, tokens)
         self.with_module, self.filled, self.cache = True, database, cache
+        self.remembers_in_each_process = cache != "off"
         self.revoked = tokens.lines("RS256", 2)[1]
 
     def modules(self):
