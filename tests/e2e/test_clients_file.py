@@ -3,6 +3,7 @@
 import concurrent.futures
 import statistics
 import time
+from pathlib import Path
 
 import pytest
 
@@ -104,25 +105,27 @@ def test_success_forgives_failures(site, mint):
 
 # ---- time, and many at once ----
 
+def cpu_s(server):
+    """CPU time of all children: what a client sees of it, without what else the machine does."""
+    return sum(int(file.read_text(encoding="ascii").split()[0]) for pid in server.pids()
+               for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 @pytest.mark.alone("compares times")
 def test_an_unknown_id_takes_as_long_as_a_wrong_secret(site, mint):
-    """The fastest of requests in turn, for others on the machine can only slow them; a hash costs many times what the rest does."""
-    kinds = {"unknown": basic("nobody", "x"), "wrong": basic("known", "x"), "public": basic("public", "x")}
+    """The cheapest of requests in turn; a hash costs many times what the rest does."""
+    kinds = {"unknown": [basic("nobody", "x")], "wrong": [basic("known", "x")], "public": [basic("public", "x")], "none": []}
     took = {kind: [] for kind in kinds}
     with site.connect() as c:
         for _ in range(15):
             for kind, header in kinds.items():
-                begin = time.monotonic()
-                assert c.request("POST", "/slow", FORM, header, body="token=x").status == 401
-                took[kind].append(time.monotonic() - begin)
-        plain = []
-        for _ in range(15):
-            begin = time.monotonic()
-            assert c.request("POST", "/slow", FORM, body="token=x").status == 401
-            plain.append(time.monotonic() - begin)
-    fastest = {kind: min(times) for kind, times in took.items()}
-    assert max(fastest.values()) < 1.5 * min(fastest.values()), fastest
-    assert min(fastest.values()) > 3 * min(plain), (fastest, plain)
+                begin = cpu_s(site)
+                assert c.request("POST", "/slow", FORM, *header, body="token=x").status == 401
+                took[kind].append(cpu_s(site) - begin)
+    cheapest = {kind: min(times) for kind, times in took.items()}
+    plain = cheapest.pop("none")
+    assert max(cheapest.values()) < 1.5 * min(cheapest.values()), cheapest
+    assert min(cheapest.values()) > 3 * plain, (cheapest, plain)
 
 
 @pytest.mark.alone("compares times")
@@ -131,10 +134,10 @@ def test_a_good_secret_is_hashed_once_in_each_child(site, mint):
     with site.connect() as c:
         took = []
         for _ in range(15):
-            begin = time.monotonic()
+            begin = cpu_s(site)
             assert c.request("POST", "/slow", FORM, basic("known", "secret"), body="token=x").status == 200
-            took.append(time.monotonic() - begin)
-    assert statistics.median(took) < took[0] / 3 or statistics.median(took) < 0.01, took
+            took.append(cpu_s(site) - begin)
+    assert statistics.median(took) < took[0] / 3, took
 
 
 def test_many_clients_at_once_are_each_told_the_right_thing(site, mint):
