@@ -57,13 +57,14 @@ const tr_json_t *tr_recent_payload(const tr_identity_t *identity, apr_pool_t *po
 
 /*
  * Every claim as a variable: tr_export_variables of the identity's payload. Of one that is remembered they are made once for all
- * requests (for the prefix that is asked for first). Lives as long as the identity and pool.
+ * requests (for the prefix that is asked for first), and copied into pool: other modules get at them, which may write to them, and
+ * read them when nobody holds the identity any more.
  */
 const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, const char *prefix, apr_pool_t *pool);
 
 /*
- * tr_export_header of the identity's payload. Of one that is remembered the value is made once for all requests. Lives as long as
- * the identity and pool.
+ * tr_export_header of the identity's payload. Of one that is remembered the value is made once for all requests, and copied into
+ * pool, for the same reason.
  */
 TR_MUST_CHECK apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, const char *claim, apr_pool_t *pool);
 

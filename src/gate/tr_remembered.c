@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include <apr_strings.h>
+
 #include "tr_digest.h"
 #include "tr_export.h"
 #include "tr_limits.h"
@@ -11,8 +13,10 @@
 #define MALLOC_LEN 32 /* bytes that malloc adds to a block, at most */
 #define MAX_HEADERS 16
 
+/* One block. */
 struct tr_kept_list_t {
     apr_array_header_t list; /* of what follows */
+    apr_size_t size;
     const char *prefix;
     tr_variable_t variable[];
 };
@@ -200,6 +204,7 @@ static tr_kept_list_t *keep_list(const apr_array_header_t *variables, const char
         return NULL;
     }
     to = (char *)&kept->variable[variables->nelts];
+    kept->size = size;
     kept->prefix = copy(&to, tr_str_z(prefix)).data;
     for (int i = 0; i < variables->nelts; i++) {
         const tr_variable_t *variable = &APR_ARRAY_IDX(variables, i, tr_variable_t);
@@ -286,6 +291,20 @@ const tr_json_t *tr_recent_payload(const tr_identity_t *identity, apr_pool_t *po
     return payload;
 }
 
+/* What a request is told is its own: others may write to it, and read it until the very end of the pool, when the entry may be gone. */
+static const apr_array_header_t *copy_list(const tr_kept_list_t *kept, apr_pool_t *pool)
+{
+    tr_kept_list_t *own = apr_pmemdup(pool, kept, kept->size);
+
+    for (int i = 0; i < own->list.nelts; i++) {
+        own->variable[i].name = (const char *)own + (kept->variable[i].name - (const char *)kept);
+        own->variable[i].value = (const char *)own + (kept->variable[i].value - (const char *)kept);
+    }
+    own->list.pool = pool;
+    own->list.elts = (char *)own->variable;
+    return &own->list;
+}
+
 const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, const char *prefix, apr_pool_t *pool)
 {
     tr_remembered_t *entry = identity->remembered;
@@ -293,7 +312,7 @@ const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, con
     const apr_array_header_t *variables;
 
     if (kept != NULL && strcmp(kept->prefix, prefix) == 0) {
-        return &kept->list;
+        return copy_list(kept, pool);
     }
     variables = tr_export_variables(payload_of(identity, pool), prefix, pool);
     if (entry != NULL && kept == NULL) {
@@ -332,7 +351,7 @@ apr_status_t tr_recent_header(const char **out, const tr_identity_t *identity, c
 
     for (; header != NULL; header = header->next, n++) {
         if (strcmp(header->claim, claim) == 0) {
-            *out = header->value;
+            *out = apr_pstrdup(pool, header->value);
             return APR_SUCCESS;
         }
     }

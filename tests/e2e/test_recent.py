@@ -211,16 +211,18 @@ def test_two_locations_take_two_users_from_one_token(site, children, mint):
             assert get(c, "/p/mail/ok.txt", nobody).reason == "malformed"
 
 
-def test_what_another_module_does_to_the_users_name_ends_with_the_request(new_server, keys, mint, tmp_path):
+def test_what_another_module_does_to_what_it_is_told_ends_with_the_request(new_server, keys, mint, tmp_path):
     module = tmp_path / "meddling.so"
     subprocess.run(["cc", "-shared", "-fPIC", *servers.apxs("EXTRA_CPPFLAGS").split(), "-I" + servers.apxs("INCLUDEDIR"),
                     "-I" + servers.apxs("APR_INCLUDEDIR"), "-o", module, servers.REPO / "tests" / "e2e" / "meddling.c"], check=True)
     server = new_server(children=1)
     write_keys(server, keys)
     server.write("meddling.so", module.read_bytes())
-    server.start('LoadModule meddling_module "{root}/meddling.so"\n' + text())
-    token = mint()
+    server.start('LoadModule meddling_module "{root}/meddling.so"\n' + text(
+        protected("env", "TokRevokeClaimHeader X-Role role", 'Header always set X-Told "expr=%{reqenv:TOKEN_CLAIM_role} %{req:X-Role}"')))
+    token = mint(role="admin")
     assert [server.bearer(PAGE, token).user for _ in range(12)] == ["blice"] * 12
+    assert [server.bearer("/p/env/ok.txt", token)["X-Told"] for _ in range(12)] == ["bdmin bdmin"] * 12
     server.stop()
 
 
