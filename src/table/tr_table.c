@@ -36,14 +36,14 @@ static void ask_for_large_pages(void *base, apr_size_t size)
 #endif
 }
 
-static tr_table_t *handle(void *base, apr_pool_t *pool)
+static tr_table_t *handle(void *base, uint32_t capacity, apr_pool_t *pool)
 {
     tr_table_t *table = apr_pcalloc(pool, sizeof(*table));
 
     table->head = base;
     table->bucket = (bucket_t *)((char *)base + HEADER_LEN);
-    table->capacity = table->head->capacity;
-    table->buckets = buckets_for(table->capacity);
+    table->capacity = capacity;
+    table->buckets = buckets_for(capacity);
     table->key = table->head->key;
     return table;
 }
@@ -67,23 +67,27 @@ apr_status_t tr_table_create(tr_table_t **out, void *base, apr_size_t size, uint
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    head->capacity = capacity;
+    atomic_store(&head->capacity, capacity);
     head->version = LAYOUT_VERSION;
     atomic_store(&head->earliest_s, NEVER);
     head->magic = MAGIC;
-    *out = handle(base, pool);
+    *out = handle(base, capacity, pool);
     return APR_SUCCESS;
 }
 
 apr_status_t tr_table_attach(tr_table_t **out, void *base, apr_size_t size, apr_pool_t *pool)
 {
     const header_t *head = base;
+    uint32_t capacity;
 
-    if (size < HEADER_LEN || ((uintptr_t)base & 63) != 0 || head->magic != MAGIC || head->version != LAYOUT_VERSION ||
-        head->capacity == 0 || head->capacity > TR_MAX_CAPACITY || size < tr_table_size(head->capacity)) {
+    if (size < HEADER_LEN || ((uintptr_t)base & 63) != 0 || head->magic != MAGIC || head->version != LAYOUT_VERSION) {
         return APR_EINVAL;
     }
-    *out = handle(base, pool);
+    capacity = atomic_load(&head->capacity);
+    if (capacity == 0 || capacity > TR_MAX_CAPACITY || size < tr_table_size(capacity)) {
+        return APR_EINVAL;
+    }
+    *out = handle(base, capacity, pool);
     return APR_SUCCESS;
 }
 

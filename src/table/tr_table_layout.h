@@ -48,7 +48,7 @@ typedef struct bucket_t {
 typedef struct header_t {
     uint64_t magic;
     uint32_t version;
-    uint32_t capacity;
+    _Atomic uint32_t capacity;
     tr_siphash_key_t key;
     _Atomic uint32_t kinds; /* bit k: there may be an entry of kind k. Changes seldom, so it is not among the counters */
     _Alignas(64) _Atomic uint32_t dirty; /* a writer is at work, or died at it */

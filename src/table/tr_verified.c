@@ -42,7 +42,7 @@ typedef struct ends_t {
 typedef struct header_t {
     uint64_t magic;
     uint32_t version;
-    uint32_t tokens;
+    _Atomic uint32_t tokens;
     tr_siphash_key_t secret;
 } header_t;
 
@@ -65,12 +65,12 @@ apr_size_t tr_verified_size(uint32_t tokens)
     return HEADER_LEN + (apr_size_t)sets_for(tokens) * (sizeof(set_t) + sizeof(ends_t));
 }
 
-static tr_verified_t *handle(void *base, apr_pool_t *pool)
+static tr_verified_t *handle(void *base, uint32_t tokens, apr_pool_t *pool)
 {
     const header_t *head = base;
     tr_verified_t *verified = apr_pcalloc(pool, sizeof(*verified));
 
-    verified->sets = sets_for(head->tokens);
+    verified->sets = sets_for(tokens);
     verified->set = (set_t *)((char *)base + HEADER_LEN);
     verified->ends = (ends_t *)(verified->set + verified->sets);
     verified->secret = head->secret;
@@ -89,22 +89,26 @@ apr_status_t tr_verified_create(tr_verified_t **out, void *base, apr_size_t size
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    head->tokens = tokens;
+    atomic_store(&head->tokens, tokens);
     head->version = LAYOUT_VERSION;
     head->magic = MAGIC;
-    *out = handle(base, pool);
+    *out = handle(base, tokens, pool);
     return APR_SUCCESS;
 }
 
 apr_status_t tr_verified_attach(tr_verified_t **out, void *base, apr_size_t size, apr_pool_t *pool)
 {
     const header_t *head = base;
+    uint32_t tokens;
 
-    if (size < HEADER_LEN || ((uintptr_t)base & 63) != 0 || head->magic != MAGIC || head->version != LAYOUT_VERSION ||
-        head->tokens == 0 || head->tokens > TR_MAX_VERIFIED || size < tr_verified_size(head->tokens)) {
+    if (size < HEADER_LEN || ((uintptr_t)base & 63) != 0 || head->magic != MAGIC || head->version != LAYOUT_VERSION) {
         return APR_EINVAL;
     }
-    *out = handle(base, pool);
+    tokens = atomic_load(&head->tokens);
+    if (tokens == 0 || tokens > TR_MAX_VERIFIED || size < tr_verified_size(tokens)) {
+        return APR_EINVAL;
+    }
+    *out = handle(base, tokens, pool);
     return APR_SUCCESS;
 }
 

@@ -3,9 +3,14 @@
  */
 #include "tr_table.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -433,6 +438,54 @@ static void two_tables_have_different_keys(void **state)
     assert_memory_not_equal(&ma, &mb, sizeof ma);
 }
 
+static _Atomic bool stop;
+
+/* As a process of httpd's might that somebody has taken over. */
+static void *change_the_capacity(void *word)
+{
+    for (uint32_t n = 1; !atomic_load(&stop); n = 1001 - n)
+        atomic_store((_Atomic uint32_t *)word, n);
+    return NULL;
+}
+
+static int attach_and_look(void *base, apr_size_t size, apr_pool_t *pool)
+{
+    pthread_t thread;
+    int attached = 0;
+    signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the tests */
+    if (pthread_create(&thread, NULL, change_the_capacity, (uint32_t *)base + 3) != 0)
+        return 1;
+    for (time_t end = time(NULL) + 2; attached < 500000 && time(NULL) < end;) {
+        tr_table_t *table;
+        apr_pool_clear(pool);
+        if (tr_table_attach(&table, base, size, pool) == APR_SUCCESS) {
+            attached++;
+            (void)tr_table_lookup(table, NULL, (tr_mark_t){{UINT64_MAX, 1}}); /* the last bucket */
+        }
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    return attached > 0 ? 0 : 2;
+}
+
+static void a_capacity_that_changes_while_it_is_attached_leads_nowhere_else(void **state)
+{
+    apr_size_t page = (apr_size_t)sysconf(_SC_PAGESIZE), beyond = tr_table_size(1000);
+    char *base = mmap(NULL, page + beyond, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    tr_table_t *table;
+    int status;
+    assert_true(base != MAP_FAILED && mprotect(base, page, PROT_READ | PROT_WRITE) == 0);
+    assert_true(tr_table_size(1) <= page);
+    assert_int_equal(tr_table_create(&table, base, tr_table_size(1), 1, NULL, *state), APR_SUCCESS);
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0)
+        _exit(attach_and_look(base, tr_table_size(1), *state));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    munmap(base, page + beyond);
+}
+
 static void foreign_memory_is_not_attached(void **state)
 {
     segment_t s = segment(tr_table_size(100), *state);
@@ -553,6 +606,7 @@ int main(void)
         TT_TEST(large_pages_are_asked_for_under_the_table_alone),
         TT_TEST(fetching_ahead_changes_no_answer),
         TT_TEST(two_tables_have_different_keys),
+        TT_TEST(a_capacity_that_changes_while_it_is_attached_leads_nowhere_else),
         TT_TEST(foreign_memory_is_not_attached),
         TT_TEST(counts_are_made_anew_after_a_writer_died),
         TT_TEST(a_table_works_on_after_many_deaths),

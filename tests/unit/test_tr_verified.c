@@ -3,7 +3,14 @@
  */
 #include "tr_verified.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "tr_limits.h"
 #include "tr_testing_cmocka.h"
@@ -229,6 +236,53 @@ static void what_is_no_memory_is_refused(void **state)
     assert_int_equal(tr_verified_attach(&out, s.base, s.size, *state), APR_EINVAL);
 }
 
+static _Atomic bool stop;
+
+/* As a process of httpd's might that somebody has taken over. */
+static void *change_the_number_of_tokens(void *word)
+{
+    for (uint32_t n = 1; !atomic_load(&stop); n = 1001 - n)
+        atomic_store((_Atomic uint32_t *)word, n);
+    return NULL;
+}
+
+static int attach_and_look(void *base, apr_size_t size, apr_pool_t *pool)
+{
+    pthread_t thread;
+    int attached = 0;
+    signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the tests */
+    if (pthread_create(&thread, NULL, change_the_number_of_tokens, (uint32_t *)base + 3) != 0)
+        return 1;
+    for (time_t end = time(NULL) + 2; attached < 500000 && time(NULL) < end;) {
+        tr_verified_t *verified;
+        apr_pool_clear(pool);
+        if (tr_verified_attach(&verified, base, size, pool) == APR_SUCCESS) {
+            attached++;
+            (void)tr_verified_has(verified, (tr_mark_t){{UINT64_MAX, 1}}); /* the last set */
+        }
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    return attached > 0 ? 0 : 2;
+}
+
+static void a_number_that_changes_while_it_is_attached_leads_nowhere_else(void **state)
+{
+    apr_size_t page = (apr_size_t)sysconf(_SC_PAGESIZE), beyond = tr_verified_size(1000);
+    char *base = mmap(NULL, page + beyond, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    tr_verified_t *verified;
+    int status;
+    assert_true(base != MAP_FAILED && mprotect(base, page, PROT_READ | PROT_WRITE) == 0);
+    assert_int_equal(tr_verified_create(&verified, base, tr_verified_size(1), 1, *state), APR_SUCCESS);
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0)
+        _exit(attach_and_look(base, tr_verified_size(1), *state));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    munmap(base, page + beyond);
+}
+
 static void a_token_takes_forty_bytes(void **state)
 {
     (void)state;
@@ -252,6 +306,7 @@ int main(void)
         TT_TEST(who_lives_long_does_not_keep_his_place_for_ever),
         TT_TEST(a_second_handle_sees_the_same_memory),
         TT_TEST(what_is_no_memory_is_refused),
+        TT_TEST(a_number_that_changes_while_it_is_attached_leads_nowhere_else),
         TT_TEST(a_token_takes_forty_bytes),
     };
     return TT_RUN(tests);
