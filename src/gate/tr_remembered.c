@@ -310,12 +310,14 @@ const apr_array_header_t *tr_recent_variables(const tr_identity_t *identity, con
     tr_remembered_t *entry = identity->remembered;
     const tr_kept_list_t *kept = entry != NULL ? atomic_load_explicit(&entry->variables, memory_order_acquire) : NULL;
     const apr_array_header_t *variables;
+    const tr_json_t *payload;
 
     if (kept != NULL && strcmp(kept->prefix, prefix) == 0) {
         return copy_list(kept, pool);
     }
-    variables = tr_export_variables(payload_of(identity, pool), prefix, pool);
-    if (entry != NULL && kept == NULL) {
+    payload = payload_of(identity, pool);
+    variables = tr_export_variables(payload, prefix, pool);
+    if (entry != NULL && kept == NULL && payload != NULL) {
         keep_variables(entry, variables, prefix);
     }
     return variables;

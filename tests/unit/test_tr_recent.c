@@ -5,6 +5,7 @@
 #include "tr_recent.h"
 
 #include <apr_strings.h>
+#include <jansson.h>
 
 #include "tr_digest.h"
 #include "tr_export.h"
@@ -801,6 +802,31 @@ static void what_was_told_lasts_until_the_very_end_of_the_pool(void **state)
     assert_true(told.is_there);
 }
 
+static void *no_memory(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+static void what_there_was_no_memory_for_is_told_when_there_is(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "j", "");
+    const char *field = NULL;
+    tr_identity_t id;
+    learn(world, token);
+    assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
+    json_set_alloc_funcs(no_memory, free);
+    assert_int_equal(tr_recent_variables(&id, "X_", *state)->nelts, 0);
+    assert_int_not_equal(tr_recent_header(&field, &id, "sub", *state), APR_SUCCESS);
+    assert_null(tr_recent_payload(&id, *state));
+    json_set_alloc_funcs(malloc, free);
+    assert_non_null(value_in(tr_recent_variables(&id, "X_", *state), "X_sub"));
+    assert_int_equal(tr_recent_header(&field, &id, "sub", *state), APR_SUCCESS);
+    assert_string_equal(field, "alice");
+    assert_non_null(tr_recent_payload(&id, *state));
+}
+
 /* A location's .htaccess may ask for anything. */
 static void very_many_values_of_fields_are_told_and_few_are_kept(void **state)
 {
@@ -890,6 +916,7 @@ int main(void)
         TT_TEST(values_of_fields_of_a_hit_are_those_of_a_miss),
         TT_TEST(what_is_done_to_a_value_that_was_told_ends_with_the_request),
         TT_TEST(what_was_told_lasts_until_the_very_end_of_the_pool),
+        TT_TEST(what_there_was_no_memory_for_is_told_when_there_is),
         TT_TEST(very_many_values_of_fields_are_told_and_few_are_kept),
         TT_TEST(the_fingerprint_of_a_hit_is_that_of_a_miss),
         TT_TEST(a_control_character_anywhere_is_known),
