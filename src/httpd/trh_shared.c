@@ -17,7 +17,7 @@
 
 #define TABLE_MUTEX "tokrevoke"
 #define STORE_MUTEX "tokrevoke-store"
-#define SHARED_KEY "mod_tokrevoke: shared table, layout 4" /* a new layout of anything shared needs a new key */
+#define LAYOUT 4 /* a new layout of anything shared needs a new number */
 #define LOCKS_KEY "mod_tokrevoke: locks, layout 2"
 #define ALIGNMENT 64
 #define SPARE 1000 /* revocations */
@@ -89,6 +89,11 @@ static tr_store_place_t *copy_place(const tr_store_place_t *place, apr_pool_t *p
     copy->path = apr_pstrdup(pool, place->path);
     copy->name = apr_pstrdup(pool, place->name);
     return copy;
+}
+
+static const char *key_of(int layout, apr_pool_t *pool)
+{
+    return apr_psprintf(pool, "mod_tokrevoke: shared table, layout %d", layout);
 }
 
 static apr_status_t make_segment(trh_shared_t *shared, uint32_t capacity, trh_shared_t *previous, apr_pool_t *ptemp,
@@ -211,7 +216,7 @@ static apr_status_t replace(trh_shared_t **out, trh_shared_t *previous, trh_lock
     shared->previous = previous;
     rv = make_shared(shared, locks, capacity, ptemp, s);
     if (rv == APR_SUCCESS) {
-        rv = apr_pool_userdata_set(shared, SHARED_KEY, apr_pool_cleanup_null, s->process->pool);
+        rv = apr_pool_userdata_set(shared, key_of(LAYOUT, ptemp), apr_pool_cleanup_null, s->process->pool);
     }
     if (rv != APR_SUCCESS) {
         apr_pool_destroy(pool);
@@ -222,14 +227,32 @@ static apr_status_t replace(trh_shared_t **out, trh_shared_t *previous, trh_lock
     return APR_SUCCESS;
 }
 
+/* Another version of this module was loaded in this process, which knew what no database does. What it left can't be read. */
+static void say_lost(apr_pool_t *ptemp, server_rec *s)
+{
+    void *found = NULL;
+
+    for (int layout = 1; layout < LAYOUT && found == NULL; layout++) {
+        apr_pool_userdata_get(&found, key_of(layout, ptemp), s->process->pool);
+    }
+    if (found != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                     "TR065: another version of this module was loaded before, whose table this one cannot read: with "
+                     "TokRevokeDatabase none all that was revoked is lost, and accepted again until it expires");
+    }
+}
+
 apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *locks, const tr_store_place_t *place, uint32_t capacity,
                              apr_pool_t *ptemp, server_rec *s)
 {
     trh_shared_t *found;
     void *data;
 
-    apr_pool_userdata_get(&data, SHARED_KEY, s->process->pool);
+    apr_pool_userdata_get(&data, key_of(LAYOUT, ptemp), s->process->pool);
     found = data;
+    if (found == NULL && place == NULL) {
+        say_lost(ptemp, s);
+    }
     if (found == NULL) {
         return replace(out, NULL, locks, place, capacity, ptemp, s);
     }

@@ -3,12 +3,15 @@
 import json
 import os
 import random
+import re
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
+import httpd as servers
 from httpd import ALIAS, MPM, endpoint, protected
 from issuers import issuer, jwks, write_keys
 from storing import until
@@ -73,6 +76,32 @@ def test_the_start_says_that_revocations_live_in_memory_only(memory_site):
 
 def test_with_a_database_nothing_is_said_of_memory(site):
     assert "TR014" not in site.error_log()
+
+
+def with_an_earlier_version(new_server, keys, tmp_path, *more):
+    """A server in whose process another version of the module was loaded before."""
+    module = tmp_path / "earlier.so"
+    subprocess.run(["cc", "-shared", "-fPIC", *servers.apxs("EXTRA_CPPFLAGS").split(), "-I" + servers.apxs("INCLUDEDIR"),
+                    "-I" + servers.apxs("APR_INCLUDEDIR"), "-o", module, servers.REPO / "tests" / "e2e" / "earlier.c"], check=True)
+    server = new_server()
+    write_keys(server, keys)
+    server.write("earlier.so", module.read_bytes())
+    server.expect_log(r"TR065: .*lost", always=True)
+    return server.start('LoadModule earlier_module "{root}/earlier.so"\n' + text(200000, *more))
+
+
+def test_without_a_database_a_new_version_that_cannot_read_the_table_says_that_all_is_lost(new_server, keys, tmp_path):
+    server = with_an_earlier_version(new_server, keys, tmp_path, NO_DATABASE)
+    assert len(re.findall(r"\[tokrevoke:error\].* TR065: ", server.error_log())) == 1
+    server.next_generation()
+    assert server.error_log().count("TR065") == 1, "its own table it can read"
+    server.stop()
+
+
+def test_with_a_database_a_new_version_reads_all_from_there(new_server, keys, tmp_path):
+    server = with_an_earlier_version(new_server, keys, tmp_path)
+    assert "TR065" not in server.error_log()
+    server.stop()
 
 
 def test_without_a_database_restarts_keep_revocations_and_a_stop_and_start_forgets_them(memory_site, mint):
