@@ -224,7 +224,7 @@ static void keep_variables(tr_remembered_t *entry, const apr_array_header_t *var
     tr_kept_list_t *nobody = NULL;
     tr_kept_list_t *kept;
 
-    if (!take_bytes(entry, size)) {
+    if (size > TR_MAX_RECENT_SIZE || !take_bytes(entry, size)) {
         return;
     }
     kept = keep_list(variables, prefix, size);

@@ -666,6 +666,23 @@ static void a_payload_for_which_there_are_no_bytes_is_read_each_time(void **stat
     assert_true(stats_of(world).bytes <= BUDGET);
 }
 
+/* Each level of a claim is a variable, with all that is below it. */
+static void what_claims_become_is_not_kept_where_it_is_too_large(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "j",
+                                tt_print(*state, ",\"a\":%s\"%s\"%s", tt_repeat(*state, "{\"a\":", 29),
+                                         tt_repeat(*state, "y", 2400), tt_repeat(*state, "}", 29)));
+    assert_true(strlen(token) <= TR_MAX_RECENT_TOKEN_LEN);
+    learn(world, token);
+    for (int i = 0; i < 3; i++) {
+        tr_identity_t id;
+        assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), *state), APR_SUCCESS);
+        assert_true(tr_recent_variables(&id, "X_", *state)->nelts > 25);
+    }
+    assert_true(stats_of(world).bytes < TR_MAX_RECENT_SIZE);
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
     (void)state;
@@ -911,6 +928,7 @@ int main(void)
         TT_TEST(what_is_too_large_is_read_each_time),
         TT_TEST(the_payload_is_read_when_somebody_asks_and_once),
         TT_TEST(a_payload_for_which_there_are_no_bytes_is_read_each_time),
+        TT_TEST(what_claims_become_is_not_kept_where_it_is_too_large),
         TT_TEST(impossible_sizes_are_refused),
         TT_TEST(variables_of_a_hit_are_those_of_a_miss),
         TT_TEST(values_of_fields_of_a_hit_are_those_of_a_miss),
