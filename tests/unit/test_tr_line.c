@@ -201,6 +201,27 @@ static void the_other_end_of_the_connection_is_another(void **state)
     drop(&wire);
 }
 
+static void one_that_differs_in_anything_is_another(void **state)
+{
+    (void)state;
+    wire_t wire = wire_of(AF_INET, AF_INET);
+    tr_line_t line[6];
+
+    for (int i = 0; i < 6; i++) {
+        tr_line_end_t *end = i % 2 == 0 ? &line[i].here : &line[i].there;
+
+        line[i] = wire.line;
+        *(i < 2 ? &end->address[15] : &end->address[0]) ^= i < 4;
+        end->port ^= i >= 4;
+        assert_true(tr_cutter_cut(&cutter, &line[i]));
+        assert_true(is_alive(&wire));
+    }
+    wire.line.there.scope++;
+    assert_true(tr_cutter_cut(&cutter, &wire.line));
+    assert_true(is_alive(&wire));
+    drop(&wire);
+}
+
 static void what_is_closed_is_left_alone(void **state)
 {
     (void)state;
@@ -353,6 +374,7 @@ int main(void)
         CUTTING(what_has_no_address_of_its_own_has_no_name),
         CUTTING(another_connection_with_the_same_number_is_left_alone),
         CUTTING(the_other_end_of_the_connection_is_another),
+        CUTTING(one_that_differs_in_anything_is_another),
         CUTTING(what_is_closed_is_left_alone),
         CUTTING(a_pipe_or_socket_without_address_with_the_number_is_left_alone),
         CUTTING(a_file_with_the_number_keeps_its_locks),
