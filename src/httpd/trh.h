@@ -370,14 +370,12 @@ int trh_promote(request_rec *r);
 
 /* ---- what outlives its token -------------------------------------------------------------------------------- */
 
-/*
- * Cutting what outlives its token (trh_stream.c): fixup begins to watch a request, insert puts its filter in, log tells why it was
- * cut. stop: this child ends.
- */
+/* Cutting it (trh_stream.c): fixup begins to watch, insert puts the filter in, log tells why; begin, stop: this child. */
 int trh_stream_fixup(request_rec *r);
 void trh_stream_insert(request_rec *r);
 int trh_stream_log(request_rec *r);
 void trh_register_stream(void);
+void trh_begin_streams(void);
 void trh_stop_streams(void);
 
 /* ---- endpoints --------------------------------------------------------------------------------------------- */

@@ -476,6 +476,7 @@ void trh_child_init(apr_pool_t *pchild, server_rec *s)
     refresh_keys(s);
     open_ledger(pchild, s);
     trh_open_recent(s);
+    trh_begin_streams();
     apr_pool_pre_cleanup_register(pchild, s, leave);
     atomic_store(&stage, RUNNING);
 }

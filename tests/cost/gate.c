@@ -332,6 +332,10 @@ static void run_all(server_t *s, apr_pool_t *pool)
     }
     hit.name = "hit-revocations";
     run(s, &hit);
+    put(s, TR_KIND_OPAQUE, "", tr_str_z("0123456789abcdef0123456789abcdef"));
+    hit.name = "hit-opaque";
+    run(s, &hit);
+    run(s, &(row_t){"verified-opaque", APR_SUCCESS, now, &s->token[0], 1, false, true, false, NULL});
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         put(s, kinds[i], "https://other.example.com/", tr_str_z("0123456789abcdef0123456789abcdef"));
     }

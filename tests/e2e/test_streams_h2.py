@@ -54,7 +54,11 @@ class Client:
                 return
             for event in self.h2.receive_data(data):
                 self.note(event, reading)
-            self.flush()
+            try:
+                self.flush()
+            except (BrokenPipeError, ConnectionResetError):
+                self.end_all("closed")
+                return
 
     def end_all(self, how):
         for stream in self.status:
