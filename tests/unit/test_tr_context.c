@@ -5,9 +5,7 @@
 #include "tr_context.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <apr_strings.h>
@@ -324,21 +322,6 @@ static void an_hmac_is_openssls_for_secrets_of_any_length(void **state)
 
 static fixture_t *shared;
 
-static void in_a_child(int (*what)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_int_not_equal(pid, -1);
-    if (pid == 0) {
-        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the tests */
-        signal(SIGABRT, SIG_DFL);
-        _exit(what());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static int verify_all(void)
 {
     return judge(shared, 5, 60) ? 0 : 1;
@@ -348,7 +331,7 @@ static void a_child_verifies_with_what_its_parent_kept(void **state)
 {
     shared = fixtures(*state);
     assert_int_equal(verify_all(), 0);
-    in_a_child(verify_all);
+    assert_int_equal(tt_in_child(verify_all), 0);
     assert_int_equal(verify_all(), 0);
 }
 
@@ -379,7 +362,7 @@ static int end_openssl_first(void)
 static void a_thread_that_verified_may_end_after_openssl_has(void **state)
 {
     shared = fixtures(*state);
-    in_a_child(end_openssl_first);
+    assert_int_equal(tt_in_child(end_openssl_first), 0);
 }
 
 static void *verify_on(void *seed)
@@ -423,7 +406,7 @@ static void a_process_may_exit_while_its_threads_verify(void **state)
 {
     shared = fixtures(*state);
     for (int i = 0; i < 40; i++)
-        in_a_child(exit_among_threads);
+        assert_int_equal(tt_in_child(exit_among_threads), 0);
 }
 
 static apr_pool_t *pool_of_child;
@@ -443,7 +426,7 @@ static void where_nothing_can_be_kept_signatures_are_verified_all_the_same(void 
 {
     shared = mint_fixtures(*state);
     pool_of_child = *state;
-    in_a_child(without_thread_keys);
+    assert_int_equal(tt_in_child(without_thread_keys), 0);
 }
 
 int main(void)

@@ -4,8 +4,6 @@
 #include "tr_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -85,22 +83,6 @@ static void a_digest_is_the_same_before_and_after_leaving_openssl(void **state)
     assert_memory_equal(one, three, sizeof one);
 }
 
-/* In a process of its own, which must end by itself with status 0. */
-static void in_a_child(int (*what)(void))
-{
-    int status;
-    pid_t pid = fork();
-    assert_int_not_equal(pid, -1);
-    if (pid == 0) {
-        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the tests */
-        signal(SIGABRT, SIG_DFL);
-        _exit(what());
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 static pthread_barrier_t barrier;
 
 static void *end_late(void *unused)
@@ -131,7 +113,7 @@ static int end_openssl_first(void)
 static void a_thread_may_end_after_openssl_has(void **state)
 {
     (void)state;
-    in_a_child(end_openssl_first);
+    assert_int_equal(tt_in_child(end_openssl_first), 0);
 }
 
 /* Says that OpenSSL has ended under its hands. */
@@ -167,7 +149,7 @@ static int exit_while_a_thread_ends(void)
 static void openssl_does_not_end_while_a_thread_frees_what_it_kept(void **state)
 {
     (void)state;
-    in_a_child(exit_while_a_thread_ends);
+    assert_int_equal(tt_in_child(exit_while_a_thread_ends), 0);
 }
 
 static int use_openssl_in_exit(void)
@@ -201,8 +183,8 @@ static int ask_in_exit(void)
 static void once_exit_has_begun_openssl_is_asked_for_nothing(void **state)
 {
     (void)state;
-    in_a_child(use_openssl_in_exit);
-    in_a_child(ask_in_exit);
+    assert_int_equal(tt_in_child(use_openssl_in_exit), 0);
+    assert_int_equal(tt_in_child(ask_in_exit), 0);
 }
 
 static int use_up_all_keys(void)
@@ -228,7 +210,7 @@ static int use_up_all_keys(void)
 static void without_a_key_of_the_thread_library_nothing_is_kept_and_all_works(void **state)
 {
     (void)state;
-    in_a_child(use_up_all_keys);
+    assert_int_equal(tt_in_child(use_up_all_keys), 0);
 }
 
 static int use_what_the_parent_kept(void)
@@ -244,7 +226,7 @@ static void a_child_goes_on_with_what_its_parent_kept(void **state)
     unsigned char one[TR_SHA256_LEN];
     (void)state;
     assert_int_equal(tr_sha256(one, tr_str_z("b")), APR_SUCCESS);
-    in_a_child(use_what_the_parent_kept);
+    assert_int_equal(tt_in_child(use_what_the_parent_kept), 0);
     assert_int_equal(use_what_the_parent_kept(), 0);
 }
 

@@ -3,8 +3,11 @@
  */
 #include "tr_testing.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -81,6 +84,20 @@ uint64_t tt_random(uint64_t *seed)
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return x ^ (x >> 31);
+}
+
+int tt_in_child(int (*what)(void))
+{
+    int status;
+    pid_t pid = fork();
+    must(pid >= 0, "fork");
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL); /* cmocka's handlers would go on with the tests */
+        signal(SIGABRT, SIG_DFL);
+        _exit(what());
+    }
+    must(waitpid(pid, &status, 0) == pid, "waitpid");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /* ---- making keys ------------------------------------------------------------------------------------------- */

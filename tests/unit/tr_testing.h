@@ -28,6 +28,11 @@ char *tt_repeat(apr_pool_t *pool, const char *piece, size_t count);
 /* A fast pseudo-random number; the same sequence for the same seed. */
 uint64_t tt_random(uint64_t *seed);
 
+/* ---- processes --------------------------------------------------------------------------------------------- */
+
+/* What what() returns, called in a process of its own; -1: that did not end by itself. */
+int tt_in_child(int (*what)(void));
+
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 
 typedef struct tt_key_t {
