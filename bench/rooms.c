@@ -261,19 +261,6 @@ typedef struct verified_t {
 
 static const char generation[TR_SHA256_LEN] = "a generation";
 
-static tr_verified_t *make_verified(apr_pool_t *pool)
-{
-    apr_size_t size = tr_verified_size(VERIFIED);
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    tr_verified_t *verified;
-
-    if (base == MAP_FAILED || tr_verified_create(&verified, base, size, VERIFIED, pool) != APR_SUCCESS) {
-        fprintf(stderr, "no memory for verified tokens\n");
-        exit(1);
-    }
-    return verified;
-}
-
 static tr_mark_t some_mark(uint64_t n)
 {
     tr_mark_t mark;
@@ -311,7 +298,7 @@ static bool call_verified_put(void *baton, uint64_t i)
 
 static void measure_verified(apr_pool_t *pool)
 {
-    verified_t v = {make_verified(pool), tr_str_z(tt_repeat(pool, "0123456789", 78)), 1, true};
+    verified_t v = {tt_verified(pool, VERIFIED), tr_str_z(tt_repeat(pool, "0123456789", 78)), 1, true};
 
     measure("verified", tt_print(pool, "the mark of a token of %d characters", (int)v.text.len), call_verified_mark, &v);
     measure("verified", "65,536 tokens, one more put in", call_verified_put, &v);
@@ -438,7 +425,7 @@ static void measure_gate(apr_pool_t *pool)
     measure_misses(&a, pool);
     tt_remember(world, RECENT, RECENT_LEN);
     world->gate.generation = tr_generation_make(world->gate.issuers, pool);
-    world->gate.verified = make_verified(pool);
+    world->gate.verified = tt_verified(pool, VERIFIED);
     tokens = many_tokens(pool);
     measure_hits(&a, tokens);
     for (int i = 0; i < 1000000; i++) {

@@ -91,20 +91,6 @@ static bool is_informed(void)
     return true;
 }
 
-static tr_verified_t *make_verified(apr_pool_t *pool)
-{
-    apr_size_t size = tr_verified_size(VERIFIED);
-    tr_verified_t *verified = NULL;
-    void *base = NULL;
-
-    if (posix_memalign(&base, 64, size) != 0 ||
-        tr_verified_create(&verified, memset(base, 0, size), size, VERIFIED, pool) != APR_SUCCESS) {
-        fprintf(stderr, "no memory of verified tokens\n");
-        exit(2);
-    }
-    return verified;
-}
-
 /* As httpd has them: one allocator for a connection, with no lock. */
 static apr_pool_t *request_pool(apr_pool_t *parent)
 {
@@ -149,7 +135,7 @@ static void start(server_t *s, const char *path, apr_pool_t *pool)
     read_tokens(s, path, pool);
     tt_remember(s->world, RECENT, RECENT_LEN);
     s->recent = s->world->gate.recent;
-    s->verified = make_verified(pool);
+    s->verified = tt_verified(pool, VERIFIED);
     s->world->gate.generation = tr_generation_make(s->world->gate.issuers, pool);
     s->world->gate.is_informed = is_informed;
     s->request = request_pool(pool);

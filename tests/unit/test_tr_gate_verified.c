@@ -12,23 +12,10 @@
 #include "tr_testing_cmocka.h"
 #include "tr_testing_gate.h"
 
-static apr_status_t release(void *base)
-{
-    free(base);
-    return APR_SUCCESS;
-}
-
 /* A world whose gate remembers. Its issuers must be complete. */
 static void give_memory(tt_world_t *world)
 {
-    apr_size_t size = tr_verified_size(1000);
-    tr_verified_t *verified = NULL;
-    void *base = NULL;
-    assert_int_equal(posix_memalign(&base, 64, size), 0);
-    memset(base, 0, size);
-    apr_pool_cleanup_register(world->pool, base, release, apr_pool_cleanup_null);
-    assert_int_equal(tr_verified_create(&verified, base, size, 1000, world->pool), APR_SUCCESS);
-    world->gate.verified = verified;
+    world->gate.verified = tt_verified(world->pool, 1000);
     world->gate.generation = tr_generation_make(world->gate.issuers, world->pool);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static void must(bool good, const char *what)
 {
@@ -63,6 +64,30 @@ tt_world_t *tt_world(apr_pool_t *pool, uint32_t capacity)
     must(apr_global_mutex_create(&world->lock, NULL, APR_LOCK_DEFAULT, pool) == APR_SUCCESS, "apr_global_mutex_create");
     world->ledger = tr_ledger_make(world->table, world->lock, NULL, NULL, pool);
     return world;
+}
+
+typedef struct segment_t {
+    void *base;
+    apr_size_t size;
+} segment_t;
+
+static apr_status_t unmap(void *segment)
+{
+    segment_t *s = segment;
+    munmap(s->base, s->size);
+    return APR_SUCCESS;
+}
+
+tr_verified_t *tt_verified(apr_pool_t *pool, uint32_t tokens)
+{
+    segment_t *s = apr_palloc(pool, sizeof *s);
+    tr_verified_t *verified = NULL;
+    s->size = tr_verified_size(tokens);
+    s->base = mmap(NULL, s->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    must(s->base != MAP_FAILED, "mmap");
+    apr_pool_cleanup_register(pool, s, unmap, apr_pool_cleanup_null);
+    must(tr_verified_create(&verified, s->base, s->size, tokens, pool) == APR_SUCCESS, "tr_verified_create");
+    return verified;
 }
 
 static apr_status_t forget(void *recent)

@@ -32,6 +32,9 @@ tr_issuer_t *tt_issuer(tt_world_t *world, const char *iss);
 /* Give issuer the public key of pair, with kid or NULL. */
 void tt_trust(tt_world_t *world, tr_issuer_t *issuer, const tt_key_t *pair, const char *kid);
 
+/* A verified-token cache for so many tokens, in shared memory that lasts as long as pool. */
+tr_verified_t *tt_verified(apr_pool_t *pool, uint32_t tokens);
+
 /* Let world remember tokens (tr_recent.h): room for slots of them, and so many bytes. Freed with its pool. */
 void tt_remember(tt_world_t *world, uint32_t slots, apr_size_t bytes);
 
