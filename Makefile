@@ -307,11 +307,7 @@ tidy:
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr --library=posix \
 	  --suppress=missingIncludeSystem -Iinclude mod_tokrevoke.c src
 
-$(B)/bench/kinds: bench/kinds.c $(LIB) $(TEST_LIB)
-	@mkdir -p $(@D)
-	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(TEST_LIB) $(LIB) $(TEST_LIBS)
-
-$(B)/bench/rooms: bench/rooms.c bench/measure.c bench/measure.h $(LIB) $(TEST_LIB)
+$(B)/bench/rooms: bench/rooms.c bench/rooms_gate.c bench/measure.c bench/rooms.h bench/measure.h $(LIB) $(TEST_LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $(filter %.c,$^) $(TEST_LIB) $(LIB) $(TEST_LIBS)
 
@@ -333,7 +329,7 @@ ROUNDS       ?= 5
 SECONDS_EACH ?= 4
 BENCH_ARGS   ?=
 BENCH = TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/run
-.PHONY: bench bench-quick bench-revocations bench-rooms bench-kinds bench-report bench-needs
+.PHONY: bench bench-quick bench-revocations bench-rooms bench-report bench-needs
 bench-needs: $(MODULE) $(FILL_STORE) peers
 	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
 bench: bench-needs
@@ -347,8 +343,6 @@ bench-revocations: bench-needs
 bench-rooms: $(B)/bench/rooms
 	@mkdir -p build/bench
 	@$< $(if $(JSON),--json '$(JSON)') $(ROOM)
-bench-kinds: $(B)/bench/kinds
-	@$<
 bench-report:
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/report
 
@@ -471,7 +465,6 @@ help:
 #H make bench-report        docs/PERFORMANCE.md, its plot and its JSON from what make bench wrote
 #H make bench-revocations   revoking, starting, memory only
 #H make bench-rooms         what each room costs by itself (ROOM="base jose table verified gate", JSON=file)
-#H make bench-kinds         what looking for each kind of revocation costs
 #H
 #H make install             module, conf and state folder (DESTDIR=, CONFDIR=, STATEDIR=, HTTPD_USER=); enables nothing
 #H make uninstall           remove the module and its .load file

@@ -1,5 +1,5 @@
 /*
- * rooms.c: what each room costs by itself, from the bytes up to the gate.
+ * rooms.c: what each room costs by itself, from the bytes up to the gate (rooms_gate.c).
  *
  *     rooms [--json FILE] [ROOM...]
  */
@@ -10,18 +10,15 @@
 #include <apr_general.h>
 
 #include "measure.h"
+#include "rooms.h"
 #include "tr_base64url.h"
 #include "tr_digest.h"
 #include "tr_json.h"
-#include "tr_reason.h"
 #include "tr_testing_gate.h"
 
-#define NOW_S TT_NOW
-
-/* A pool that is emptied now and then, as httpd empties that of a request. */
 static apr_pool_t *scratch;
 
-static apr_pool_t *some_pool(uint64_t i)
+apr_pool_t *some_pool(uint64_t i)
 {
     if (i % 64 == 0) {
         apr_pool_clear(scratch);
@@ -205,10 +202,10 @@ static void fill(tr_table_t *table, looks_t *l, uint32_t entries)
     tr_table_begin_locked(table);
     for (uint32_t n = 0; n < entries; n++) {
         char jti[24];
-        tr_entry_t e = {TR_KIND_TOKEN, tr_str_z(TT_ISS), {jti, 0}, 0, NOW_S + 3600};
+        tr_entry_t e = {TR_KIND_TOKEN, tr_str_z(TT_ISS), {jti, 0}, 0, TT_NOW + 3600};
 
         e.value.len = (apr_size_t)snprintf(jti, sizeof(jti), "t%u", n);
-        if (tr_table_insert_locked(table, &e, NOW_S) != APR_SUCCESS) {
+        if (tr_table_insert_locked(table, &e, TT_NOW) != APR_SUCCESS) {
             fprintf(stderr, "the table of %u is full at %u\n", entries, n);
             exit(1);
         }
@@ -248,9 +245,7 @@ static void measure_table(apr_pool_t *pool)
     measure_table_of(10000000, "10,000,000", pool);
 }
 
-/* ---- the memory of verified tokens ------------------------------------------------------------------------- */
-
-#define VERIFIED 65536 /* the default of TokRevokeVerifiedCache */
+/* ---- the verified-token cache ------------------------------------------------------------------------------ */
 
 typedef struct verified_t {
     const tr_verified_t *memory;
@@ -292,7 +287,7 @@ static bool call_verified_put(void *baton, uint64_t i)
 {
     const verified_t *v = baton;
 
-    tr_verified_put(v->memory, some_mark(i), NOW_S + 3600, NOW_S);
+    tr_verified_put(v->memory, some_mark(i), TT_NOW + 3600, TT_NOW);
     return true;
 }
 
@@ -303,142 +298,11 @@ static void measure_verified(apr_pool_t *pool)
     measure("verified", tt_print(pool, "the mark of a token of %d characters", (int)v.text.len), call_verified_mark, &v);
     measure("verified", "65,536 tokens, one more put in", call_verified_put, &v);
     for (uint64_t n = 0; n < VERIFIED; n++) {
-        tr_verified_put(v.memory, some_mark(n), NOW_S + 3600, NOW_S);
+        tr_verified_put(v.memory, some_mark(n), TT_NOW + 3600, TT_NOW);
     }
     measure("verified", "65,536 tokens, asked for one of them", call_verified_has, &v);
     v.hit = false;
     measure("verified", "65,536 tokens, asked for another", call_verified_has, &v);
-}
-
-/* ---- gate -------------------------------------------------------------------------------------------------- */
-
-#define MANY 50000
-#define RECENT 65536 /* as httpd has it with one or two children */
-#define RECENT_LEN (128 * 1024 * 1024)
-
-typedef struct asked_t {
-    tt_world_t *world;
-    char *const *token;
-    uint64_t tokens;
-    apr_status_t expected;
-    apr_pool_t *request;
-    uint64_t seed;
-} asked_t;
-
-/* With the pool of a request, which is emptied after it. */
-static bool call_admit(void *baton, uint64_t i)
-{
-    asked_t *a = baton;
-    tr_str_t text = tr_str_z(a->token[a->tokens == 1 ? 0 : tt_random(&a->seed) % a->tokens]);
-    tr_identity_t identity;
-    apr_status_t rv = tr_gate_admit(&identity, &a->world->gate, text, "sub", TT_AT(NOW_S), a->request);
-
-    (void)i;
-    apr_pool_clear(a->request);
-    return rv == a->expected;
-}
-
-static void put_out(const tt_world_t *world, const char *jti)
-{
-    static const tr_circumstances_t nothing;
-    tr_entry_t e = {TR_KIND_TOKEN, tr_str_z(TT_ISS), tr_str_z(jti), 0, NOW_S + 3600};
-
-    if (tr_ledger_revoke(world->ledger, &e, &nothing, TT_AT(NOW_S)) != APR_SUCCESS) {
-        fprintf(stderr, "%s could not be revoked\n", jti);
-        exit(1);
-    }
-}
-
-static const char more_claims[] = ",\"sid\":\"9f3c1d6f7a115b1f\",\"client_id\":\"web\",\"scope\":\"openid profile\"";
-
-/* As long as those of RS256, which it would take too long to sign. What remembers them does not look at signatures. */
-static char **many_tokens(apr_pool_t *pool)
-{
-    char **tokens = apr_palloc(pool, MANY * sizeof(tokens[0]));
-    const char *longer =
-        tt_print(pool, "%s,\"picture\":\"https://idp.example.com/%s\"", more_claims, tt_repeat(pool, "picture/", 24));
-
-    for (int n = 0; n < MANY; n++) {
-        tokens[n] = tt_mint(pool, "HS256", tt_key("oct32"), "oct32", tt_claims(pool, tt_print(pool, "good%d", n), longer));
-    }
-    return tokens;
-}
-
-static void measure_misses(asked_t *a, apr_pool_t *pool)
-{
-    static const char *const keys[] = {"RSA2048", "P-256", "Ed25519", "oct32"};
-    char **token = apr_palloc(pool, sizeof(*token));
-
-    a->token = token;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const tt_key_t *pair = tt_key(keys[i]);
-
-        *token = tt_mint(pool, tt_alg(pair), pair, keys[i], tt_claims(pool, "good", more_claims));
-        measure("gate", tt_print(pool, "a token never seen before, %s", tt_alg(pair)), call_admit, a);
-    }
-}
-
-static void verify_all(const asked_t *a, char **tokens)
-{
-    for (int n = 0; n < MANY; n++) {
-        if (!call_admit(&(asked_t){a->world, tokens + n, 1, APR_SUCCESS, a->request, 1}, 0)) {
-            exit(1);
-        }
-    }
-}
-
-/* The two memories, one after the other, then both as a server has them. */
-static void measure_hits(asked_t *a, char **tokens)
-{
-    tr_recent_t *recent = a->world->gate.recent;
-
-    a->token = tokens;
-    a->world->gate.recent = NULL;
-    measure("gate", "a token that some process has verified", call_admit, a);
-    a->tokens = MANY;
-    verify_all(a, tokens);
-    measure("gate", "50,000 tokens at random that some process has verified", call_admit, a);
-    a->world->gate.recent = recent;
-    a->tokens = 1;
-    measure("gate", "a token that this process has just seen", call_admit, a);
-    a->tokens = 1000;
-    measure("gate", "1,000 tokens at random", call_admit, a);
-    a->tokens = MANY;
-    verify_all(a, tokens);
-    verify_all(a, tokens);
-    measure("gate", "50,000 tokens at random that this process has seen", call_admit, a);
-    a->tokens = 1;
-}
-
-static void measure_gate(apr_pool_t *pool)
-{
-    static const char *const keys[] = {"RSA2048", "Ed25519", "oct32"};
-    tt_world_t *world = tt_world(pool, 1000100);
-    asked_t a = {world, NULL, 1, APR_SUCCESS, NULL, 1};
-    char **tokens;
-
-    apr_pool_create(&a.request, pool);
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        tt_trust(world, world->issuer, tt_key(keys[i]), keys[i]);
-    }
-    tt_trust(world, world->issuer, tt_key("P-256"), "P-256");
-    measure_misses(&a, pool);
-    tt_remember(world, RECENT, RECENT_LEN);
-    world->gate.generation = tr_generation_make(world->gate.issuers, pool);
-    world->gate.verified = tt_verified(pool, VERIFIED);
-    tokens = many_tokens(pool);
-    measure_hits(&a, tokens);
-    for (int i = 0; i < 1000000; i++) {
-        char jti[16];
-
-        snprintf(jti, sizeof(jti), "t%d", i);
-        put_out(world, jti);
-    }
-    measure("gate", "just seen, with 1,000,000 revocations in force", call_admit, &a);
-    put_out(world, "good0");
-    a.expected = TR_REVOKED;
-    measure("gate", "just seen, and now revoked", call_admit, &a);
-    apr_pool_destroy(a.request);
 }
 
 /* ---- all --------------------------------------------------------------------------------------------------- */

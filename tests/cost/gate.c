@@ -143,13 +143,9 @@ static void start(server_t *s, const char *path, apr_pool_t *pool)
 
 static void put(const server_t *s, tr_kind_t kind, const char *iss, tr_str_t value)
 {
-    static const tr_circumstances_t nothing;
     tr_entry_t e = {kind, tr_str_z(iss), value, TT_AT(TT_NOW), TT_NOW + 7200};
 
-    if (tr_ledger_revoke(s->world->ledger, &e, &nothing, TT_AT(TT_NOW)) != APR_SUCCESS) {
-        fprintf(stderr, "an entry of kind %s could not be made\n", tr_kind_name(kind));
-        exit(2);
-    }
+    tt_revoke(s->world, &e);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------- */

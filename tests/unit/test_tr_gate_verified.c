@@ -213,15 +213,13 @@ static void revocation_is_asked_on_a_hit(void **state)
     char *token = tt_good_token(*state, "j", ",\"sid\":\"s\""), *bystander = tt_good_token(*state, "k", "");
     tr_token_t read;
     tr_entry_t entry;
-    tr_circumstances_t c;
     tr_kind_t by;
-    memset(&c, 0, sizeof c);
     world->gate.is_informed = ask_informed;
     assert_int_equal(tt_admit(world, token), APR_SUCCESS);
     assert_int_equal(tt_admit(world, bystander), APR_SUCCESS);
     assert_int_equal(tr_gate_recognize(&read, &world->gate, tr_str_z(token), TT_AT(TT_NOW), *state), APR_SUCCESS);
     assert_int_equal(tr_gate_entry(&entry, &read, &(tr_keep_t){60, 0}, *state), APR_SUCCESS);
-    assert_int_equal(tr_ledger_revoke(world->ledger, &entry, &c, TT_AT(TT_NOW)), APR_SUCCESS);
+    tt_revoke(world, &entry);
     assert_true(knows(world, token));
     assert_int_equal(tt_admit(world, token), TR_REVOKED);
     assert_int_equal(tr_gate_check_revoked(&by, &world->gate, &read, *state), TR_REVOKED);

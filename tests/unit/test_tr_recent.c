@@ -77,13 +77,6 @@ static void learn(const tt_world_t *world, const char *token)
     assert_int_equal(hit_at(world, token, TT_AT(TT_NOW)), APR_SUCCESS);
 }
 
-static void put(tt_world_t *world, const tr_entry_t *entry)
-{
-    tr_circumstances_t nothing;
-    memset(&nothing, 0, sizeof nothing);
-    assert_int_equal(tr_ledger_revoke(world->ledger, entry, &nothing, TT_AT(TT_NOW)), APR_SUCCESS);
-}
-
 /* ---- what is kept ------------------------------------------------------------------------------------------ */
 
 static void a_token_is_kept_when_it_comes_again(void **state)
@@ -254,7 +247,7 @@ static void revoke_before(tt_world_t *world, tr_kind_t kind, const char *value, 
 {
     tr_entry_t e;
     tr_gate_entry_before(&e, kind, world->issuer, tr_str_z(TT_ISS), tr_str_z(value), TT_AT(before_s), &keep, TT_AT(TT_NOW));
-    put(world, &e);
+    tt_revoke(world, &e);
 }
 
 static void revoke_family(tt_world_t *world, const tr_token_t *token, bool of_another)
@@ -264,11 +257,11 @@ static void revoke_family(tt_world_t *world, const tr_token_t *token, bool of_an
     assert_int_equal(tr_gate_entry(&own, token, &keep, world->pool), APR_SUCCESS);
     if (of_another) {
         assert_int_equal(tr_gate_member(&member, &own, number, world->pool), APR_SUCCESS);
-        put(world, &member);
+        tt_revoke(world, &member);
     }
     assert_int_equal(tr_gate_family(&number, &world->gate, &own, world->pool), APR_SUCCESS);
     tr_gate_family_entry(&end, number, TR_FOREVER, world->pool);
-    put(world, &end);
+    tt_revoke(world, &end);
 }
 
 static void end_token(tt_world_t *world, const char *text, way_t way)
@@ -280,11 +273,11 @@ static void end_token(tt_world_t *world, const char *text, way_t way)
     case TOKEN:
     case DIGEST:
         assert_int_equal(tr_gate_entry(&e, &token, &keep, world->pool), APR_SUCCESS);
-        put(world, &e);
+        tt_revoke(world, &e);
         break;
     case UNREAD:
         assert_int_equal(tr_gate_entry_opaque(&e, token.jws.signing_input, TR_FOREVER, world->pool), APR_SUCCESS);
-        put(world, &e);
+        tt_revoke(world, &e);
         break;
     case FAMILY:
     case MEMBER:

@@ -110,6 +110,12 @@ void tt_remember(tt_world_t *world, uint32_t slots, apr_size_t bytes)
     apr_pool_cleanup_register(world->pool, world->gate.recent, forget, apr_pool_cleanup_null);
 }
 
+void tt_revoke(const tt_world_t *world, const tr_entry_t *entry)
+{
+    static const tr_circumstances_t nothing;
+    must(tr_ledger_revoke(world->ledger, entry, &nothing, TT_AT(TT_NOW)) == APR_SUCCESS, "tr_ledger_revoke");
+}
+
 void tt_next_generation(tt_world_t *world)
 {
     atomic_fetch_add(&world->generation->number, 2);

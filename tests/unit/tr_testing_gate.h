@@ -38,6 +38,9 @@ tr_verified_t *tt_verified(apr_pool_t *pool, uint32_t tokens);
 /* Let world remember tokens (tr_recent.h): room for slots of them, and so many bytes. Freed with its pool. */
 void tt_remember(tt_world_t *world, uint32_t slots, apr_size_t bytes);
 
+/* Revoke, by the ledger, at TT_NOW. */
+void tt_revoke(const tt_world_t *world, const tr_entry_t *entry);
+
 /* As if a key had changed. */
 void tt_next_generation(tt_world_t *world);
 
