@@ -50,7 +50,8 @@ class Endpoint(Ours):
         return re.sub(r"^TokRevokeDatabase .*$", "TokRevokeDatabase none", text, flags=re.M) if self.name == "none" else text
 
 
-def mint(secret, numbers):
+def numbered(secret, numbers):
+    """Tokens whose jti is their number, so that what was stored can be told from what was not."""
     head, now = b64('{"alg":"HS256","typ":"at+jwt","kid":"oct"}'), int(time.time())
     for n in numbers:
         claims = {"iss": ISS, "sub": f"user{n % 1000}", "jti": f"{n:032x}", "iat": now, "exp": now + 3600}
@@ -69,7 +70,7 @@ def sync_rate(folder):
     return n
 
 
-def measure(server, clients, seconds, tokens):
+def revocations_per_second(server, clients, seconds, tokens):
     out, _, rate = wrk(f"{server.url}/revoke", seconds, "-s", str(tokens.parent / "post.lua"), connections=clients,
                        environment={"TR_TOKENS": str(tokens)})
     assert "Non-2xx" not in out, out
@@ -89,9 +90,9 @@ class Revoker:
         for _ in range(TRIES):
             first, count = self.number, PER_SECOND * (self.seconds + 1)
             self.number += count
-            self.file.write_text("\n".join(mint(self.secret, range(first, first + count))) + "\n")
+            self.file.write_text("\n".join(numbered(self.secret, range(first, first + count))) + "\n")
             with contextlib.suppress(Disturbed):
-                rate = measure(server, clients, self.seconds, self.file)
+                rate = revocations_per_second(server, clients, self.seconds, self.file)
                 # wrk asks its script for a request once before it begins, and some are under way when it ends
                 return rate, range(first + 2, first + int(rate * self.seconds) - 2 * clients, 997)
         raise AssertionError(f"{server.name}: connections broke {TRIES} times")
@@ -192,13 +193,11 @@ def shared_bytes(server):
     return total
 
 
-def memory(tokens, has_cache):
-    few, many = 1000, 1000000
+def memory(tokens):
+    few, many, verified = 1000, 1000000, 65536
     small, large = (shared_bytes(Sized(tokens, n, cache="off")) for n in (few, many))
-    result = {"revocations": many, "bytes_per_revocation": round((large - small) / (many - few), 2), "shared_bytes": large}
-    if has_cache:
-        n = 65536
-        result["verified_tokens"] = n
-        result["bytes_per_verified_token"] = round((shared_bytes(Sized(tokens, few, cache=n)) - small) / n, 2)
+    with_cache = shared_bytes(Sized(tokens, few, cache=verified))
+    result = {"revocations": many, "bytes_per_revocation": round((large - small) / (many - few), 2), "shared_bytes": large,
+              "verified_tokens": verified, "bytes_per_verified_token": round((with_cache - small) / verified, 2)}
     print(f"  {result['bytes_per_revocation']} bytes a revocation of capacity", flush=True)
     return result

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from client import Conn
-from httpd import MODULE, MPM, Httpd, Installed, die_with_parent, endpoint, free_port, load_line
+from httpd import MPM, Httpd, Installed, die_with_parent, endpoint, free_port, load_line
 from tokens import certificate_pem, fields, public_pem, secret_bytes, unb64
 from tokens_for import ISS, KINDS, tampered
 
@@ -22,7 +22,6 @@ REPO = Path(__file__).resolve().parents[1]
 PEERS = REPO / "build" / "peers"
 LIBRARIES = ":".join(str(p.parent) for p in sorted((PEERS / "usr" / "lib").glob("*/liboauth2.so.0")))
 PAGE = "/app/page.txt"
-HAS_CACHE = b"TokRevokeVerifiedCache" in MODULE.read_bytes() if MODULE.exists() else False
 DENIED = 100000
 
 # What a request costs depends on these two; everything else is as httpd has it when it is told nothing.
@@ -129,7 +128,7 @@ class Ours(Server):
         if os.geteuid() == 0:
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, "www-data", "www-data")
-        cache = f"TokRevokeVerifiedCache {self.cache}\n" if self.cache and HAS_CACHE else ""
+        cache = f"TokRevokeVerifiedCache {self.cache}\n" if self.cache else ""
         return cache + f"""
 TokRevokeDatabase sqlite3:{folder}/revocations.db
 <TokRevokeIssuer "{ISS}">
