@@ -29,7 +29,10 @@ TR_MUST_CHECK apr_status_t tr_sha256(unsigned char out[TR_SHA256_LEN], tr_str_t 
 /* Fill out with bytes fit for keys. Returns APR_SUCCESS, or APR_EGENERAL when the system gives none. */
 TR_MUST_CHECK apr_status_t tr_random(void *out, apr_size_t len);
 
-/* Free what OpenSSL keeps for this thread, and what is kept of it (tr_thread.h); for one that may end after OpenSSL itself has, in exit(). */
+/*
+ * Free what OpenSSL keeps for this thread, and what we keep of OpenSSL for it (tr_thread.h); for a thread that may end after
+ * OpenSSL itself has, in exit().
+ */
 void tr_leave_openssl(void);
 
 /* Overwrite a secret that is no longer needed; the compiler cannot leave it out. */

@@ -53,7 +53,7 @@ static inline uint64_t tr_generation_number(const tr_generation_t *generation)
     return atomic_load_explicit(&generation->number, memory_order_acquire);
 }
 
-/* Number and name of now. False: there is none (generation NULL is none), so nothing may be remembered or recalled. Any thread. */
+/* Number and name of now. False: there is none, or generation is NULL, so nothing may be remembered or recalled. Any thread. */
 bool tr_generation_take(tr_generation_seen_t *out, const tr_generation_t *generation);
 
 /*

@@ -64,15 +64,15 @@ typedef void (*tr_json_member_fn)(void *baton, const char *name, const tr_json_t
 void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton);
 
 /*
- * Take a document away from the pool it was parsed in: the caller owns it now, and must drop it. False: it stays the pool's, because
- * this library's values cannot be read by several threads at once.
+ * Take a document away from the pool it was parsed in: the caller owns it from now on, and frees it by tr_json_drop. Any number
+ * of threads may read it meanwhile. False: it stays the pool's, because this version of the library lets only one thread read.
  */
 TR_MUST_CHECK bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool);
 void tr_json_drop(const tr_json_t *document);
 
 /*
- * Bytes of memory that value takes, rather too many than too few. *has_control: does a string or a member's name anywhere in it
- * hold a control character (tr_str_has_control)?
+ * Bytes of memory that value takes, estimated: rather too many than too few. *has_control: does a string or a member's name
+ * anywhere in it hold a control character (tr_str_has_control)?
  */
 apr_size_t tr_json_weigh(bool *has_control, const tr_json_t *value);
 

@@ -1,6 +1,6 @@
 /*
- * tr_recent.h: tokens that this process has just seen, with everything that was read from them, so that seeing one again needs
- * no JSON, no base64, no signature and no memory.
+ * tr_recent.h: the recent-token cache: tokens that this process has just seen, with everything that was read from them, so that
+ * seeing one again needs no JSON, no base64, no signature and no allocation but a cleanup in its pool.
  *
  * An entry is found by all of: every byte of the token, the server (gate), the claim that names the user, and the number of the
  * generation of keys and rules (tr_generation.h). It says: all checks that depend on neither time nor revocations were passed.

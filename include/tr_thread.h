@@ -1,5 +1,6 @@
 /*
- * tr_thread.h: what of OpenSSL a room keeps for the calling thread, so that it is neither made anew for each token nor shared.
+ * tr_thread.h: what of OpenSSL a room keeps for the calling thread, so that it is neither made anew for each token nor shared;
+ * and how threads that use OpenSSL are kept apart from its end in exit().
  */
 #ifndef TR_THREAD_H
 #define TR_THREAD_H
@@ -24,8 +25,9 @@ bool tr_thread_keep(tr_thread_place_t place, void *kept, tr_thread_free_fn free_
 void tr_thread_forget(void);
 
 /*
- * Around each use of OpenSSL by a thread that may serve while its process is in exit(), which ends OpenSSL under its hands: exit()
- * waits for those inside. False: it has begun; the caller must fail. True: the caller must leave. May be nested.
+ * Around each use of OpenSSL by a thread that may still serve while its process is in exit(), which ends OpenSSL: exit() waits
+ * for those inside, for about a second at most. True: the caller is inside and must leave. False: exit() has begun; the caller
+ * must fail. May be nested.
  */
 TR_MUST_CHECK bool tr_openssl_enter(void);
 void tr_openssl_leave(void);

@@ -1,8 +1,8 @@
 /*
- * tr_verified.h: tokens whose signature was good, remembered in shared memory by all processes.
+ * tr_verified.h: the verified-token cache: tokens whose signature was good, remembered in shared memory by all processes.
  *
  * What is remembered of a token is a mark of 128 bits and nothing else: SipHash-2-4-128 over every byte of its text, under a key
- * made from a secret of this memory and the name of a generation of keys and rules (tr_generation.h). A mark says: these bytes
+ * made from a secret of this cache and the name of a generation of keys and rules (tr_generation.h). A mark says: these bytes
  * carry a good signature by those keys. Nothing else is remembered, of times, claims, rules or revocations.
  *
  * There are no locks. A mark is two words, each read and written whole. Two writers who meet in one place may leave a word of

@@ -200,6 +200,7 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
 {
     json_error_t error;
 
+    /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
     if (*out != NULL) {
         apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
@@ -342,10 +343,10 @@ void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton)
 
 /* ---- owners and weight ------------------------------------------------------------------------------------- */
 
-/* Earlier ones mark a value while they write it as text. */
+/* Before 2.12, json_dumps writes into the value that it reads. */
 #define CAN_BE_READ_BY_ALL (JANSSON_VERSION_HEX >= 0x020c00)
 
-/* The library counts owners, too, but also looks at the count without care for other threads. */
+/* The owner changes instead of one more being counted: not every build of the library counts references atomically. */
 bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool)
 {
     if (CAN_BE_READ_BY_ALL) {
@@ -359,7 +360,7 @@ void tr_json_drop(const tr_json_t *document)
     json_decref((json_t *)document);
 }
 
-/* Of the library's structures, with what malloc adds: an empty object, a member, an empty array, an element, a string, a number. */
+/* Bytes of the library's structures, with what malloc adds; objects and arrays empty, strings and names without their text. */
 enum { OBJECT = 320, MEMBER = 128, ARRAY = 160, ELEMENT = 16, STRING = 96, NUMBER = 48 };
 
 static apr_size_t weigh(bool *has_control, const json_t *value);

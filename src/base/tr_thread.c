@@ -98,7 +98,7 @@ static void free_all(void *data)
     leave();
 }
 
-/* exit() calls first what was registered last; OpenSSL registers its own end when it begins, which asking for nothing does not. */
+/* exit() calls first what was registered last: OpenSSL must register its end before us, which it does once it loads something. */
 static bool begin_openssl(void)
 {
     return OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) == 1 && atexit(end_openssl) == 0;

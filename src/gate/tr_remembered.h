@@ -1,9 +1,9 @@
 /*
- * tr_remembered.h: one token in the memory of tr_recent.h. Private to the room.
+ * tr_remembered.h: one token in the recent-token cache. Private to the room.
  *
  *   one block   identity, key of the entry, marks | token and all strings of the identity
- *   made later  all marks, where a costly kind came into force; variables and values of fields, where a location exports them; the
- *               payload, where a location asks for claims otherwise; the fingerprint, when it was revoked
+ *   made later  all marks, once a costly kind is in force; variables and values of fields, where a location exports them; the
+ *               payload, where a location asks for claims otherwise; the fingerprint, once it is revoked
  *
  * What is made later is put in place by one store of a pointer, and never replaced but by what is made with it. All else does not
  * change until nobody holds the entry.
@@ -44,8 +44,8 @@ struct tr_remembered_t {
 };
 
 /*
- * A copy of identity without its documents. NULL: it is too large, or there is no memory, or no digest. The budget is not asked:
- * entry->size is what it takes.
+ * A copy of identity without its documents, to be freed by tr_remembered_free. NULL: it is too large, or there is no memory, or no
+ * digest. The budget is not asked: size says how many bytes it takes.
  */
 tr_remembered_t *tr_remembered_make(const tr_identity_t *identity, const tr_gate_t *gate, uint64_t number, const char *user_claim,
                                     tr_recent_t *recent, apr_pool_t *scratch);

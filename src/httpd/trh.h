@@ -22,7 +22,7 @@ extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokr
 
 APLOG_USE_MODULE(tokrevoke);
 
-#define TRH_HANDLERS "tokrevoke-" /* so all names of ours begin */
+#define TRH_HANDLERS "tokrevoke-" /* all names of our handlers begin so */
 #define TRH_REVOKE_HANDLER TRH_HANDLERS "revoke"
 #define TRH_INTROSPECT_HANDLER TRH_HANDLERS "introspect"
 #define TRH_LOGOUT_HANDLER TRH_HANDLERS "logout"
@@ -391,7 +391,7 @@ bool trh_is_foreign(const request_rec *r);
 /* Is its origin one that TokRevokeAllowOrigin names? "*" names none. */
 bool trh_is_listed_origin(const request_rec *r);
 
-/* Hook: the request is for one of these. */
+/* Hook: hands a request for an endpoint of ours to one of the next, which look at the handler's name no more. */
 int trh_handler(request_rec *r);
 int trh_revoke_handler(request_rec *r);
 int trh_admin_handler(request_rec *r);

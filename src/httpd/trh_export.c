@@ -29,9 +29,9 @@ static ap_filter_rec_t *filter;
 
 /* const char *; the names in the server's configuration. Made while that is read, read only afterwards. */
 static apr_array_header_t *known;
-static uint32_t known_begins; /* bits of bit_of: one begins so */
+static uint32_t known_begins; /* bit_of of each of them */
 
-/* Has this process met an .htaccess with names of its own? */
+/* Has this process met an .htaccess with names of its own? Else no request has any. */
 static atomic_bool has_met;
 
 static apr_pool_t *pool_of_first(const request_rec *r)
@@ -86,7 +86,7 @@ static bool is_among(const apr_array_header_t *names, tr_str_t name)
     return false;
 }
 
-/* The same for names that an application could take for one. */
+/* Of a name's first character; names that an application could take for the same have the same bit. */
 static uint32_t bit_of(char first)
 {
     return UINT32_C(1) << (apr_isalnum(first) ? first & 31 : 0);
@@ -112,27 +112,22 @@ static bool is_claimed(const apr_array_header_t *met, tr_str_t name)
     return is_among(known, name) || is_among(met, name);
 }
 
-/* The same, at one look for most. */
+/* The same; most fields are none of ours by their first character. */
 static bool is_claimed_field(const apr_array_header_t *met, const char *name)
 {
     return ((known_begins & bit_of(*name)) != 0 || met != NULL) && is_claimed(met, tr_str_z(name));
 }
 
-typedef struct names_t {
-    const apr_array_header_t *met;
-} names_t;
-
-static bool is_claimed_name(void *names, tr_str_t name)
+static bool is_claimed_name(void *met, tr_str_t name)
 {
-    return is_claimed(((names_t *)names)->met, name);
+    return is_claimed(met, name);
 }
 
 /* Nor may a proxy drop our field because the client named it as one of this connection only (RFC 9110 7.6.1). */
 static void clean_list(request_rec *r, const apr_array_header_t *met, const char *field)
 {
     const char *list = apr_table_get(r->headers_in, field);
-    names_t names = {met};
-    char *left = list != NULL ? tr_export_strip_list(list, is_claimed_name, &names, r->pool) : NULL;
+    char *left = list != NULL ? tr_export_strip_list(list, is_claimed_name, (void *)met, r->pool) : NULL;
 
     if (left != NULL && *left == '\0') {
         apr_table_unset(r->headers_in, field);
@@ -381,14 +376,14 @@ void trh_take_over_fields(request_rec *r, const request_rec *part)
     apr_table_overlap(r->headers_in, ours, APR_OVERLAP_TABLES_SET);
 }
 
-/* Is this where the token stands? Then all of it was read, and found good. */
+/* Does the token stand here, behind its scheme? Then all of the value was read, and no line break is in it. */
 static bool is_authorization(const char *value, const trh_request_t *request)
 {
     return request->source.kind == TRH_FROM_AUTHORIZATION &&
            (uintptr_t)request->token.data - (uintptr_t)value <= strlen("Bearer ");
 }
 
-/* Twice, because each of these looks at many bytes at once, and strpbrk at every one. */
+/* strchr looks at many bytes at once, and strpbrk at each. */
 static bool has_line_break(const char *value)
 {
     return strchr(value, '\n') != NULL || strchr(value, '\r') != NULL;

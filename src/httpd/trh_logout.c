@@ -246,7 +246,7 @@ static int answer_get(request_rec *r)
 
 /* ---- the doors --------------------------------------------------------------------------------------------- */
 
-static int answer(request_rec *r)
+int trh_logout_handler(request_rec *r)
 {
     int status;
 
@@ -261,11 +261,6 @@ static int answer(request_rec *r)
     return status == HTTP_METHOD_NOT_ALLOWED ? refuse(r, status, "invalid_request", "Only GET and POST are allowed") : status;
 }
 
-int trh_logout_handler(request_rec *r)
-{
-    return answer(r);
-}
-
 int trh_logout_instead(request_rec *r)
 {
     int status;
@@ -274,6 +269,6 @@ int trh_logout_instead(request_rec *r)
         return DECLINED;
     }
     ap_run_insert_error_filter(r);
-    status = answer(r);
+    status = trh_logout_handler(r);
     return status == OK ? DONE : status;
 }

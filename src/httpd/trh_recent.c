@@ -1,4 +1,4 @@
-/* trh_recent.c: each child's memory of the tokens that it has just seen. */
+/* trh_recent.c: each child's cache of the tokens that it has just seen. */
 #include "trh_shared.h"
 
 #include <ap_mpm.h>

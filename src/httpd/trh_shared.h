@@ -84,12 +84,12 @@ TR_MUST_CHECK apr_status_t trh_find_shared(trh_shared_t **out, trh_locks_t *lock
                                            uint32_t capacity, apr_pool_t *ptemp, server_rec *s);
 
 /*
- * The memory of this many verified tokens: the one that is there, or a new one. NULL where tokens is 0, or where there is none to
- * be had, which is logged.
+ * The verified-token cache for so many tokens: the one that is there, or a new one. NULL where tokens is 0, or where there is no
+ * shared memory for it, which is logged.
  */
 tr_verified_t *trh_find_verified(int64_t tokens, apr_pool_t *pconf, server_rec *s);
 
-/* In a child, before it serves: let the gates of all servers remember the tokens just seen. say: how that went, for debugging. */
+/* In a child, before it serves: give the gates of all servers the recent-token cache. say: how that went, for debugging. */
 void trh_open_recent(server_rec *main_server);
 void trh_say_recent(server_rec *s);
 

@@ -104,8 +104,8 @@ static char *without(const char *text, const char *token, apr_size_t len, apr_po
 /* SetEnvIf has made some before us ("HTTP_AUTHORIZATION=$1"), and a part of a page begins with those of the page. */
 static void strip_variables(request_rec *r, tr_str_t token)
 {
-    const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
     const char *text = token.len >= SHORTEST_TOKEN ? tr_str_dup_z(token, r->pool) : NULL;
+    const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
 
     for (int i = 0; text != NULL && i < all->nelts; i++) {
         apr_table_entry_t *entry = &APR_ARRAY_IDX(all, i, apr_table_entry_t);

@@ -1,6 +1,6 @@
 /*
- * trh_verified.c: the memory of verified tokens, over all restarts of one parent process. What was remembered under keys and rules
- * that a restart does not change stays good.
+ * trh_verified.c: the verified-token cache, over all restarts of one parent process. What was remembered under keys and rules that a
+ * restart does not change stays good.
  */
 #include "trh_shared.h"
 

@@ -1,5 +1,5 @@
 /*
- * tr_verified.c: the memory of verified tokens.
+ * tr_verified.c: the verified-token cache.
  *
  *   +--------------+ base, 64-byte aligned
  *   | header  64 B | magic, geometry, secret

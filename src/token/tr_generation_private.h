@@ -6,7 +6,10 @@
 
 #include "tr_generation.h"
 
-/* SHA-256 over all keys of the ring, in their order; NULL: it could not be made. Of a ring that is watched; who replaces keys only. */
+/*
+ * SHA-256 over all keys of a watched ring, in their order; it lasts until they are replaced. NULL: it could not be made. For
+ * whoever replaces them alone.
+ */
 const unsigned char *tr_keyring_digest(const tr_keyring_t *ring);
 
 /* End and begin this generation around each change of the ring. Before there are threads. */

@@ -56,7 +56,8 @@ class Ceilings:
 
 def callgrind(folder, counted, dump):
     """The command that runs another under callgrind: counts inside the function counted, writes and begins anew at dump."""
-    return ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", f"--toggle-collect={counted}", dump, f"--callgrind-out-file={folder}/counts.%p"]
+    return ["valgrind", "--tool=callgrind", "-q", "--vgdb=no", f"--toggle-collect={counted}", dump,
+            f"--callgrind-out-file={folder}/counts.%p"]
 
 
 ALLOCATING = {"malloc", "calloc", "realloc", "memalign", "posix_memalign", "aligned_alloc"}

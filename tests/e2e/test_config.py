@@ -176,9 +176,9 @@ BAD = {
     "no capacity": ("TokRevokeCapacity 0\n", "TokRevokeCapacity", "0"), "a negative capacity": ("TokRevokeCapacity -5\n", "TokRevokeCapacity", "-5"),
     "a capacity of words": ("TokRevokeCapacity many\n", "TokRevokeCapacity", "many"), "a capacity with a unit": ("TokRevokeCapacity 5k\n", "TokRevokeCapacity"),
     "an endless capacity": ("TokRevokeCapacity 99999999999999999999\n", "TokRevokeCapacity"), "a huge capacity": ("TokRevokeCapacity 4294967296\n", "TokRevokeCapacity"),
-    **{f"a memory of {value} verified tokens": (f"TokRevokeVerifiedCache {value}\n", "TokRevokeVerifiedCache", f'"{value}" is neither off') for value in (
+    **{f"a cache of {value} verified tokens": (f"TokRevokeVerifiedCache {value}\n", "TokRevokeVerifiedCache", f'"{value}" is neither off') for value in (
         "0", "-1", "5k", "many", "100000001", "99999999999999999999", "on")},
-    "two memories": ("TokRevokeVerifiedCache 1 2\n", "TokRevokeVerifiedCache"), "an empty memory": ('TokRevokeVerifiedCache ""\n', "TokRevokeVerifiedCache"),
+    "two caches": ("TokRevokeVerifiedCache 1 2\n", "TokRevokeVerifiedCache"), "an empty cache": ('TokRevokeVerifiedCache ""\n', "TokRevokeVerifiedCache"),
     "no database": ("TokRevokeDatabase\n", "TokRevokeDatabase"), "two databases": ("TokRevokeDatabase none sqlite3:x.db\n", "TokRevokeDatabase"),
     "an empty database": ('TokRevokeDatabase ""\n', "TokRevokeDatabase", "sqlite3:PATH"),
     **{f"the database {value}": (f'TokRevokeDatabase "{value}"\n', "TokRevokeDatabase", "sqlite3:PATH") for value in (

@@ -1,5 +1,5 @@
 """
-The memory of verified tokens (TokRevokeVerifiedCache): a signature is checked once for all children, and nothing but the signature
+The verified-token cache (TokRevokeVerifiedCache): a signature is checked once for all children, and nothing but the signature
 is remembered. A small library that is loaded before OpenSSL counts how often signatures are really checked.
 """
 

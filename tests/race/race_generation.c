@@ -1,6 +1,6 @@
 /*
  * Keys that are replaced under their kid as fast as a file can be written, while the threads of two processes check tokens of both
- * keys by one small memory of verified tokens. Each process follows a file of its own, so that one may hold the old key while the
+ * keys by one small verified-token cache. Each process follows a file of its own, so that one may hold the old key while the
  * other has the new one. Whenever the key stood still during a check, the answer is what that key says: nothing that was
  * remembered under the other one counts. Gates that keep one of the keys for ever share the memory, and never change their mind.
  */

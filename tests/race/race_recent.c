@@ -1,5 +1,5 @@
 /*
- * A small memory of tokens just seen, under threads that ask, hold what they got for a while, as streams do, and let go, while keys
+ * A small recent-token cache, under threads that ask, hold what they got for a while, as streams do, and let go, while keys
  * are replaced under their kid and tokens are revoked. What is held never changes; whenever the key stood still during a check, the
  * answer is what that key says; a token whose revocation was acknowledged before a check began never passes it; and memory stays in
  * its bounds.

@@ -1,6 +1,6 @@
 /*
- * The memory of verified tokens under threads of several processes, one of which is killed again and again. The memory is so small
- * that writers meet in one place all the time. A mark whose halves are one token's, of which nobody ever put the second, is never
+ * The verified-token cache under threads of several processes, one of which is killed again and again. The cache is so small that
+ * writers meet in one place all the time. A mark whose halves are one token's, of which nobody ever put the second, is never
  * found; whatever a place holds is made of whole words that somebody has put; and after all that it still works.
  */
 #include "race_common.h"

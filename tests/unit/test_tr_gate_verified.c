@@ -1,5 +1,5 @@
 /*
- * The gate with a memory of verified tokens: a signature that is remembered is not checked again, everything else is.
+ * The gate with a verified-token cache: a signature that is remembered is not checked again, everything else is.
  */
 #include "tr_gate.h"
 

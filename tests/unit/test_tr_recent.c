@@ -1,5 +1,5 @@
 /*
- * The memory of tokens just seen: what it finds is what would be read, what it must not find it does not, and what it takes of
+ * The recent-token cache: what it finds is what would be read, what it must not find it does not, and what it takes of
  * memory is bounded.
  */
 #include "tr_recent.h"

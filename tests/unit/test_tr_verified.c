@@ -1,5 +1,5 @@
 /*
- * The memory of verified tokens in one process: what is found, what never is, and who gives up his place.
+ * The verified-token cache in one process: what is found, what never is, and who gives up his place.
  */
 #include "tr_verified.h"
 
