@@ -20,7 +20,7 @@ def plain(number):
 
 
 class Ceilings:
-    """The file: a line for each number, with the number as it was when somebody last looked, and the most it may be."""
+    """The file: a line for each number, with what it was when the line was last changed, and the most it may be."""
 
     def __init__(self, path=CEILINGS):
         self.rows = {}
@@ -119,6 +119,6 @@ SIGNED = {"new-RS256": "RS256", "new-ES256": "ES256", "new-EdDSA": "EdDSA", "new
 
 
 def without_signatures(found):
-    """What a signature costs is mostly OpenSSL's affair, and of the processor that it is made for: the rest is counted by itself."""
+    """What a signature costs depends mostly on OpenSSL and the processor it is built for: the rest is counted by itself."""
     return {(row, quantity): number - (found["signature-" + SIGNED[row], quantity] if row in SIGNED else 0)
             for (row, quantity), number in found.items()}

@@ -164,13 +164,14 @@ def count_calls(server, times):
         tracer.communicate(timeout=20)
     found = requests(log.read_text(errors="replace"))
     assert all(len(found[name]) > times for name in server.places), found
-    return {name: {call: n / times for call, n in sum(found[name][-times:], collections.Counter()).items()} for name in server.places}
+    return {name: {call: n / times for call, n in sum(found[name][-times:], collections.Counter()).items()}
+            for name in server.places}
 
 
 def requests(text):
     """
-    {place: the calls of each request}, made by its thread after it has read the request and before it looks for the next. What comes
-    then, when there is none yet, is httpd's own waiting, and depends on who is faster.
+    {place: the calls of each request}, made by its thread after it has read the request and before it looks for the next. What
+    comes then, when there is none yet, is httpd's own waiting, and depends on who is faster.
     """
     out = collections.defaultdict(list)
     now, reading, begun = {}, {}, {}  # of each thread: the calls of its request, where that came from, what it reads last

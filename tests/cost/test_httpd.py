@@ -10,7 +10,8 @@ NOTHING = ("open", "mute", "safe", "live", "near", "told")  # what costs none
 
 @pytest.fixture(scope="module")
 def tokens(mint):
-    return [mint("RS256", sid="9f3c1d6f7a115b1f", client_id="web", scope="openid profile", groups=["staff", "admins"]) for _ in range(2)]
+    return [mint("RS256", sid="9f3c1d6f7a115b1f", client_id="web", scope="openid profile", groups=["staff", "admins"])
+            for _ in range(2)]
 
 
 def measured(kind, count, keys, tokens):
