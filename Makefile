@@ -235,7 +235,8 @@ crash: $(MODULE) node
 	  $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
-	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
+	@TR_LONG=1 $(MAKE) --no-print-directory e2e \
+	  TESTS="tests/e2e/test_endurance.py tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
 	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 
 # What a request costs in instructions, allocations, locks and system calls, against tests/cost/ceilings. No time is measured.
@@ -452,7 +453,8 @@ help:
 #H                          E2E_JOBS= processes side by side; 1 for -s or --pdb)
 #H make cost                what a request costs, counted: instructions, allocations, locks, system calls (valgrind, strace; COST_TESTS=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
-#H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
+#H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs, 10,000,000 requests
+#H                          (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds

@@ -15,15 +15,12 @@ from httpd import H2, MPM, endpoint, protected
 from issuers import issuer, jwks, write_keys
 from storing import BASIC, JSON, PAGE, SLOW, EveryChild, basic, text, until, without_jti, write_users
 from test_streams import STRICT, Site
+from test_vhosts import host
 
 ISS = "https://idp.test/"
 FOUND = re.compile(r"this child found (\d+) tokens among those it had just seen, and kept (\d+); (\d+) of them are there now, and take (\d+) bytes")
 ROLES = "Header always set X-Told \"%{TOKEN_CLAIM_role}e\" \"expr=-n reqenv('TOKEN_CLAIM_role')\""
 serial = itertools.count()
-
-
-def host(name, *lines):
-    return f"<VirtualHost 127.0.0.1:{{port}}>\nServerName {name}\n" + "".join(lines) + "</VirtualHost>\n"
 
 
 @pytest.fixture(scope="module")

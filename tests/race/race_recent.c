@@ -97,7 +97,7 @@ static void check_held(const held_t *held)
     check_variables(id, held->token, held->pool);
     bool was_revoked = atomic_load(&revoked[held->token]);
     apr_status_t rv = tr_gate_check_revoked(&by, &gate, &id->token, held->pool);
-    CLAIM(rv == (was_revoked ? TR_REVOKED : rv == TR_REVOKED ? TR_REVOKED : APR_SUCCESS), "token %d: %d", held->token, rv);
+    CLAIM(rv == TR_REVOKED || (rv == APR_SUCCESS && !was_revoked), "token %d: %d", held->token, rv);
 }
 
 static void ask(held_t *held, uint64_t *seed)
