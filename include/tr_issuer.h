@@ -18,7 +18,7 @@ typedef struct tr_keyring_t tr_keyring_t;
 
 /*
  * Plain data; filled while the configuration is read, not changed afterwards. Arrays hold const char *, NULL = not
- * given.
+ * given. Every member that a verdict depends on is part of a generation's name (add_issuer in tr_generation.c).
  */
 typedef struct tr_issuer_t {
     const char *iss; /* exact value, or "*" */

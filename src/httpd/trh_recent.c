@@ -5,11 +5,11 @@
 
 #include "tr_recent.h"
 
-/* Bytes of all children together, and of one; mpm_prefork may have hundreds of them. */
-#define ALL (256 << 20)
-#define MOST (128 << 20)
-#define LEAST (1 << 20)
-#define TOKEN 2048 /* bytes for which there is a slot: most tokens take about as much */
+/* Bytes for all children together, and for one of them; mpm_prefork may have hundreds. */
+#define ALL_LEN (256 << 20)
+#define MAX_SHARE_LEN (128 << 20)
+#define MIN_SHARE_LEN (1 << 20)
+#define SLOT_LEN 2048 /* bytes for which there is a slot: most tokens take about as much */
 
 /* Outlives httpd's pools, as the threads do that still serve in exit(). NULL: none. */
 static tr_recent_t *recent;
@@ -22,16 +22,16 @@ static apr_size_t share_of_child(void)
     if (ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &children) != APR_SUCCESS || children < 1) {
         children = 1;
     }
-    share = (apr_size_t)ALL / (apr_size_t)children;
-    return share > MOST ? MOST : share < LEAST ? LEAST : share;
+    share = (apr_size_t)ALL_LEN / (apr_size_t)children;
+    return share > MAX_SHARE_LEN ? MAX_SHARE_LEN : share < MIN_SHARE_LEN ? MIN_SHARE_LEN : share;
 }
 
-/* TokRevokeVerifiedCache off: each token is verified each time. */
+/* TokRevokeVerifiedCache off switches this off, too: each token is read and verified each time. */
 void trh_open_recent(server_rec *main_server)
 {
     apr_size_t bytes = share_of_child();
 
-    recent = trh_server(main_server)->verified != 0 ? tr_recent_make((uint32_t)(bytes / TOKEN), bytes) : NULL;
+    recent = trh_server(main_server)->verified != 0 ? tr_recent_make((uint32_t)(bytes / SLOT_LEN), bytes) : NULL;
     for (server_rec *s = main_server; s != NULL; s = s->next) {
         trh_server_t *server = ap_get_module_config(s->module_config, &tokrevoke_module);
 
