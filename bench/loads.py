@@ -37,7 +37,7 @@ class TokensRanOut(Exception):
 
 
 class Disturbed(Exception):
-    """wrk or the server met what is no answer: a connection that broke or took too long."""
+    """wrk met what is no answer, a connection that broke or took too long; or the server changed its processes."""
 
 
 def cpu_s(pid):
@@ -105,18 +105,26 @@ class Load:
         return ["-s", str(script)], {"TR_TOKENS": str(self.tokens), "TR_ORDER": order, "TR_SEED": str(self.seed)}
 
 
-def measure(server, load, seconds, folder):
-    """One measurement; Disturbed also if the server changed its processes in between."""
-    options, environment = load.options(folder, not server.checks)
+def watched(server, run):
+    """
+    (what run() returned, CPU seconds of the server's processes, share of the machine that was neither theirs nor ours). Disturbed
+    if the server changed its processes in between.
+    """
     pids = server.processes()
     used, all_used, own, wall = sum(map(cpu_s, pids)), busy_s(), own_s(), time.monotonic()
-    out, requests, rate = wrk(server.page, seconds, *options, environment=environment)
+    returned = run()
     wall = time.monotonic() - wall
     if server.processes() != pids:
         raise Disturbed("other processes")
     used, all_used, own = sum(map(cpu_s, pids)) - used, busy_s() - all_used, own_s() - own
+    return returned, used, round(max(0.0, all_used - used - own) / (wall * os.cpu_count()), 4)
+
+
+def measure(server, load, seconds, folder):
+    """One measurement."""
+    options, environment = load.options(folder, not server.checks)
+    (out, requests, rate), used, others = watched(server, lambda: wrk(server.page, seconds, *options, environment=environment))
     refused = int(m.group(1)) if (m := re.search(r"Non-2xx or 3xx responses: (\d+)", out)) else 0
     assert refused == (requests if load.refused else 0), f"{server.name}, {load.name}: {refused} of {requests} were refused"
-    return {"rate": rate, "cpu_us": round(1e6 * used / requests, 3), "requests": requests,
-            "others": round(max(0.0, all_used - used - own) / (wall * os.cpu_count()), 4),
+    return {"rate": rate, "cpu_us": round(1e6 * used / requests, 3), "requests": requests, "others": others,
             "p50_ms": percentile(out, 50), "p99_ms": percentile(out, 99)}

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from client import Conn
-from loads import Disturbed, wrk
+from loads import Disturbed, watched, wrk
 from servers import PAGE, REPO, Ours
 from tokens import b64, secret_bytes
 from tokens_for import ISS
@@ -71,10 +71,12 @@ def sync_rate(folder):
 
 
 def revocations_per_second(server, clients, seconds, tokens):
-    out, _, rate = wrk(f"{server.url}/revoke", seconds, "-s", str(tokens.parent / "post.lua"), connections=clients,
-                       environment={"TR_TOKENS": str(tokens)})
+    """And the share of the machine that others took, among whom is the kernel where it writes."""
+    (out, _, rate), _, others = watched(server, lambda: wrk(
+        f"{server.url}/revoke", seconds, "-s", str(tokens.parent / "post.lua"), connections=clients,
+        environment={"TR_TOKENS": str(tokens)}))
     assert "Non-2xx" not in out, out
-    return rate
+    return rate, others
 
 
 class Revoker:
@@ -86,28 +88,29 @@ class Revoker:
         (folder / "post.lua").write_text(SCRIPT)
 
     def rate(self, server, clients):
-        """(revocations per second, numbers of some that were acknowledged)"""
+        """(revocations per second, share of the machine that others took, numbers of some that were acknowledged)"""
         for _ in range(TRIES):
             first, count = self.number, PER_SECOND * (self.seconds + 1)
             self.number += count
             self.file.write_text("\n".join(numbered(self.secret, range(first, first + count))) + "\n")
             with contextlib.suppress(Disturbed):
-                rate = revocations_per_second(server, clients, self.seconds, self.file)
+                rate, others = revocations_per_second(server, clients, self.seconds, self.file)
                 # wrk asks its script for a request once before it begins, and some are under way when it ends
-                return rate, range(first + 2, first + int(rate * self.seconds) - 2 * clients, 997)
+                return rate, others, range(first + 2, first + int(rate * self.seconds) - 2 * clients, 997)
         raise AssertionError(f"{server.name}: connections broke {TRIES} times")
 
 
 def rates(folder, tokens, rounds, seconds):
     servers = {name: Endpoint(tokens, name).up() for name in ("none", "sqlite3")}
-    result, syncs, acknowledged = {(name, c): [] for name in servers for c in CLIENTS}, [], []
+    result, syncs, shares, acknowledged = {(name, c): [] for name in servers for c in CLIENTS}, [], [], []
     revoker = Revoker(folder, secret_bytes(tokens.keys["oct"]), seconds)
     for _ in range(rounds):
         syncs.append(sync_rate(folder))
         for clients in CLIENTS:
             for name, server in servers.items():
-                rate, some = revoker.rate(server, clients)
+                rate, others, some = revoker.rate(server, clients)
                 result[name, clients].append(rate)
+                shares.append(others)
                 acknowledged += some if name == "sqlite3" else ()
         print(f"  round: {syncs[-1]} syncs/s; " + ", ".join(f"{c} clients {result['sqlite3', c][-1]:.0f}/s of "
                                                              f"{result['none', c][-1]:.0f}/s" for c in CLIENTS), flush=True)
@@ -117,7 +120,7 @@ def rates(folder, tokens, rounds, seconds):
     assert acknowledged and not missing, f"acknowledged but not stored: {missing[:5]}"
     for server in servers.values():
         server.remove()
-    return {"syncs": syncs, "clients": {str(c): {name: result[name, c] for name in servers} for c in CLIENTS}}
+    return {"syncs": syncs, "others": shares, "clients": {str(c): {name: result[name, c] for name in servers} for c in CLIENTS}}
 
 
 # ---- many that are stored ----
