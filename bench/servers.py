@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from client import Conn
-from httpd import MPM, Httpd, Installed, die_with_parent, endpoint, free_port, load_line
+from httpd import Installed, die_with_parent, endpoint, free_port
+from plain import Plain
 from tokens import certificate_pem, fields, public_pem, secret_bytes, unb64
 from tokens_for import ISS, KINDS, tampered
 
@@ -28,49 +29,19 @@ DENIED = 100000
 CONFIGS = {"default": "AllowOverride All", "tuned": "AllowOverride None\n    EnableMMAP Off"}
 
 
-class Server(Httpd):
-    """httpd, with as little around the check as it starts with."""
-
+class Server(Plain):
     checks = True  # the tokens are looked at
     remembers_in_each_process = False
 
     def __init__(self, name, config, tokens):
         super().__init__(children=2)
-        self.name, self.config, self.tokens = name, config, tokens
+        self.name, self.config, self.tokens, self.rules = name, config, tokens, CONFIGS[config]
         self.threads = 64
         self.database = None
         self.with_module = False
         (self.root / "htdocs" / "app").mkdir()
         self.write("htdocs/app/page.txt", "x" * 1024)
         self.write("conf/jwks.json", tokens.jwks())
-
-    def common(self):
-        text = load_line(f"mpm_{MPM}") + "".join(map(load_line, ("authn_core", "authz_core", "authz_user", "dir", "mime", "unixd",
-                                                                 "watchdog")))
-        text += self.modules()
-        text += f"""
-ServerRoot "{self.root}"
-DefaultRuntimeDir "{self.root}/run"
-PidFile "{self.root}/run/httpd.pid"
-ServerName 127.0.0.1
-Listen 127.0.0.1:{self.port}
-{self.mpm()}
-KeepAlive On
-KeepAliveTimeout 60
-MaxKeepAliveRequests 0
-ErrorLog "{self.root}/logs/error"
-TypesConfig /dev/null
-AddType text/plain .txt
-DocumentRoot "{self.root}/htdocs"
-<Directory "{self.root}">
-    {CONFIGS[self.config]}
-    Require all granted
-</Directory>
-"""
-        return text + ("User www-data\nGroup www-data\n" if os.geteuid() == 0 else "")
-
-    def modules(self):
-        return ""
 
     def text(self):
         return ""
@@ -115,7 +86,7 @@ class Ours(Server):
         self.remembers_in_each_process = cache != "off"
         self.revoked = tokens.lines("RS256", 2)[1]
 
-    def modules(self):
+    def first(self):
         return f'LoadModule tokrevoke_module "{Installed.module()}"\n'
 
     def text(self):
@@ -167,7 +138,7 @@ class Peer(Server):
 class OpenIDC(Peer):
     ALGORITHMS = ("RS256", "HS256")  # from keys that it has not to fetch
 
-    def modules(self):
+    def first(self):
         return self.load("auth_openidc")
 
     def algorithms(self):
@@ -192,7 +163,7 @@ class OAuth2(Peer):
         super().__init__(name, config, tokens)
         self.alg = alg
 
-    def modules(self):
+    def first(self):
         return self.load("oauth2")
 
     def algorithms(self):

@@ -1,13 +1,13 @@
 """A small httpd of one child, with locations that differ in one thing each, and what a request to each of them makes it do."""
 
 import collections
-import os
 import re
 import signal
 import subprocess
 
 import costs
-from httpd import Httpd, Installed, endpoint, environment, load_line, protected
+from httpd import Installed, endpoint, environment, protected
+from plain import Plain
 from tokens import fields, key_set
 
 # Servers, and their locations: all names of the same length, all serve the same page. What is not None asks for a token.
@@ -26,7 +26,6 @@ TELLING = {
     "near": None,
     "told": ("TokRevokeClaimHeader X-Subject sub", "TokRevokeClaimHeader X-Groups groups"),
 }
-USER = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
 NOWHERE = "/nowhere"  # its 404 marks where one kind of request ends and the next begins
 
 
@@ -34,7 +33,7 @@ def asking(places):
     return [name for name, extra in places.items() if extra is not None]
 
 
-class Small(Httpd):
+class Small(Plain):
     """tokens: one that is good, and one that will be revoked."""
 
     def __init__(self, places, keys, tokens):
@@ -49,37 +48,13 @@ class Small(Httpd):
         self.write("conf/jwks.json", key_set(fields(keys["rsa"], kid="rsa")))
 
     def common(self):
-        modules = ("mpm_event", "authn_core", "authz_core", "authz_user", "dir", "mime", "unixd", "watchdog")
-        return "".join(map(load_line, modules)) + self.sections() + f"""
-ServerRoot "{self.root}"
-DefaultRuntimeDir "{self.root}/run"
-PidFile "{self.root}/run/httpd.pid"
-ServerName 127.0.0.1
-Listen 127.0.0.1:{self.port}
-StartServers 1
-ServerLimit 1
-ThreadsPerChild {self.threads}
-MaxRequestWorkers {self.threads}
-MinSpareThreads 1
-MaxSpareThreads {self.threads}
-KeepAlive On
-KeepAliveTimeout 60
-MaxKeepAliveRequests 0
-ErrorLog "{self.root}/logs/error"
-TypesConfig /dev/null
-AddType text/plain .txt
-DocumentRoot "{self.root}/htdocs"
-{USER}
-<Directory "{self.root}">
-    AllowOverride None
-    Require all granted
-</Directory>
+        return super().common() + f"""
 <Directory "{self.root}/htdocs/more">
     AllowOverride All
 </Directory>
 """
 
-    def sections(self):
+    def first(self):
         """As many where nothing is checked, because httpd compares each request with all of them."""
         if not self.with_module:
             return "".join(f'<Location "/{name}/">\nOptions None\n</Location>\n' for name in [*asking(OURS), "revoke"])
