@@ -52,10 +52,18 @@ class Figures:
         """Requests per second against the other's."""
         return Spread.of(m["rate"] / o["rate"] for m, o in self.pairs(config, load, variant, alg, other))
 
-    def factor(self, config, load, peer):
+    def factor(self, config, load, peer, alg="RS256"):
         """How many times as much CPU over the bare server the peer takes; None if something was not measured."""
-        mine, theirs = self.over(config, load, "ours"), self.over(config, load, peer)
+        mine, theirs = self.over(config, load, "ours", alg), self.over(config, load, peer, alg)
         return theirs.median / max(mine.median, LEAST_OVER_US) if mine and theirs else None
+
+    def compared(self, peer):
+        """(config, alg, load) of every row that was measured of us and of the peer."""
+        rows = [(c, a, load) for c, a, load, v in self.rows if v == "ours"]
+        return [(c, a, load) for c, a, load in rows if self.factor(c, load, peer, a) is not None]
+
+    def factors(self, peer):
+        return [self.factor(c, load, peer, a) for c, a, load in self.compared(peer)]
 
     def variants(self, config, alg="RS256"):
         found = {v for c, a, _, v in self.rows if (c, a) == (config, alg)}
@@ -116,11 +124,9 @@ def revoked_goals(f):
 
 def peer_goals(f):
     for peer in PEERS:
-        factors = {(c, load): f.factor(c, load, peer) for c in ("default", "tuned") for load in LOADS}
-        known = {k: v for k, v in factors.items() if v is not None}
-        if known:
-            ahead = all(f.over(c, load, peer).median > f.over(c, load, "ours").median for c, load in known)
-            reached = f"{min(known.values()):.1f} to {max(known.values()):.0f} times our CPU over bare"
+        if factors := f.factors(peer):
+            ahead = all(f.over(c, load, peer, a).median > f.over(c, load, "ours", a).median for c, a, load in f.compared(peer))
+            reached = f"{min(factors):.1f} to {max(factors):.0f} times our CPU over bare, on {len(factors)} rows"
             yield Goal(f"{peer}, same run", "behind on every row", reached, ahead)
 
 

@@ -85,6 +85,14 @@ def test_a_goal_missed_by_a_hair_is_missed(over, which):
     assert goal(figures.goals(result(over)), which).is_met is False
 
 
+def test_others_have_to_be_behind_with_every_algorithm():
+    whole = result()
+    whole["requests"] += [{"config": "default", "alg": "ES256", "load": "one", "variant": v, "rounds": [measured(us)]}
+                          for v, us in (("bare", 0), ("ours", 5), ("mod_oauth2", 4))]
+    assert goal(figures.goals(whole), "mod_oauth2, same run").is_met is False
+    assert goal(figures.goals(whole), "mod_auth_openidc, same run").is_met
+
+
 def test_what_costs_us_nothing_makes_nobody_endlessly_slow():
     assert figures.Figures(result({"ours": -0.2})).factor("default", "one", "mod_auth_openidc") == pytest.approx(66)
 
