@@ -47,6 +47,11 @@ class Small(Plain):
         self.write("htdocs/more/.htaccess", "AddType text/plain .text\n")
         self.write("conf/jwks.json", key_set(fields(keys["rsa"], kid="rsa")))
 
+    def mpm(self):
+        t = self.threads
+        return (f"StartServers 1\nServerLimit 1\nThreadsPerChild {t}\nMaxRequestWorkers {t}\nMinSpareThreads 1\n"
+                f"MaxSpareThreads {t}\n")
+
     def common(self):
         return super().common() + f"""
 <Directory "{self.root}/htdocs/more">
