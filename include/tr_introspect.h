@@ -16,9 +16,9 @@ void tr_introspect_answer(tr_answer_t *out, const tr_params_t *params, const tr_
                           apr_time_t now, apr_pool_t *pool);
 
 /*
- * What is said of a token that passed, with its payload, as JSON text in pool: "active", then every claim but those of that name; exp, iat and
- * nbf as whole seconds (left out beyond 64 bits); scope as one string, also where it is an array or called scp; client_id, also
- * where it is called azp; token_type Bearer.
+ * What is said of a token that passed, with its payload, as JSON text in pool: "active", then every claim but those of that name;
+ * exp, iat and nbf as whole seconds (left out beyond 64 bits); scope as one string, also where it is an array or called scp;
+ * client_id, also where it is called azp; token_type Bearer.
  */
 char *tr_introspect_claims(const tr_token_t *token, const tr_json_t *payload, apr_pool_t *pool);
 

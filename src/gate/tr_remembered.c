@@ -43,14 +43,16 @@ static tr_str_t copy(char **to, tr_str_t s)
     return tr_str(begin, s.len);
 }
 
-/* The strings that a remembered identity has, but for the token itself and its user. */
-static apr_size_t strings_of(tr_str_t *out[8], tr_token_t *token)
+#define STRINGS 8
+
+/* The strings that a remembered identity has, but for the token itself and its user. Returns their bytes, with a NUL each. */
+static apr_size_t strings_of(tr_str_t *out[STRINGS], tr_token_t *token)
 {
-    tr_str_t *all[8] = {&token->iss, &token->jti,       &token->sub,     &token->sid,
-                        &token->azp, &token->client_id, &token->jws.kid, &token->jws.typ};
+    tr_str_t *all[STRINGS] = {&token->iss, &token->jti,       &token->sub,     &token->sid,
+                              &token->azp, &token->client_id, &token->jws.kid, &token->jws.typ};
     apr_size_t len = 0;
 
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < STRINGS; i++) {
         out[i] = all[i];
         len += all[i]->len + 1;
     }
@@ -61,12 +63,12 @@ static apr_size_t strings_of(tr_str_t *out[8], tr_token_t *token)
 static void copy_strings(tr_remembered_t *entry, char *to, const char *user_claim)
 {
     tr_token_t *token = &entry->identity.token;
-    tr_str_t *string[8];
+    tr_str_t *string[STRINGS];
 
     (void)strings_of(string, token);
     token->jws.text = copy(&to, token->jws.text);
     token->jws.signing_input.data = token->jws.text.data;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < STRINGS; i++) {
         *string[i] = copy(&to, *string[i]);
     }
     token->jws.signature = tr_str(NULL, 0);
@@ -79,7 +81,7 @@ static void copy_strings(tr_remembered_t *entry, char *to, const char *user_clai
 static tr_remembered_t *make_block(const tr_identity_t *identity, const char *user_claim)
 {
     tr_token_t token = identity->token;
-    tr_str_t *string[8];
+    tr_str_t *string[STRINGS];
     apr_size_t size = sizeof(tr_remembered_t) + strings_of(string, &token) + token.jws.text.len + strlen(identity->user) +
                       strlen(user_claim) + 3;
     tr_remembered_t *entry = size <= TR_MAX_RECENT_SIZE ? malloc(size) : NULL;

@@ -16,12 +16,16 @@
 #include "tr_gate.h"
 #include "tr_marks.h"
 
-/* Take size bytes out of the budget of all entries, for which others may have to go. False: they can't be had. Any thread. */
+/* ---- the bytes that all entries may take together (tr_recent.c); any thread ----------------------------------- */
+
+/* Take size of them, for which other entries may have to go. False: they can't be had. */
 bool tr_recent_find_bytes(tr_recent_t *recent, apr_size_t size);
 void tr_recent_return_bytes(tr_recent_t *recent, apr_size_t size);
 
 /* Take them whether they are there or not. */
 void tr_recent_charge(tr_recent_t *recent, apr_size_t size);
+
+/* ---- an entry ------------------------------------------------------------------------------------------------ */
 
 typedef struct tr_kept_list_t tr_kept_list_t;
 typedef struct tr_kept_header_t tr_kept_header_t;
