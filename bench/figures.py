@@ -126,7 +126,7 @@ def peer_goals(f):
     for peer in PEERS:
         if factors := f.factors(peer):
             ahead = all(f.over(c, load, peer, a).median > f.over(c, load, "ours", a).median for c, a, load in f.compared(peer))
-            reached = f"{min(factors):.1f} to {max(factors):.0f} times our CPU over bare, on {len(factors)} rows"
+            reached = f"{min(factors):.1f} to {max(factors):.0f} times our CPU over bare, on {len(factors)} row{'s' if len(factors) > 1 else ''}"
             yield Goal(f"{peer}, same run", "behind on every row", reached, ahead)
 
 
