@@ -235,9 +235,18 @@ crash: $(MODULE) node
 	  $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
-	@TR_LONG=1 $(MAKE) --no-print-directory e2e \
-	  TESTS="tests/e2e/test_endurance.py tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
+	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
 	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
+	@$(MAKE) --no-print-directory soak-requests
+
+# Requests of every kind, and what httpd holds after them: flat, or it fails. The figures go to build/soak/.
+REQUESTS ?= 10000000
+.PHONY: soak-requests
+soak-requests: $(MODULE)
+	@echo "== soak: $(REQUESTS) requests, mpm_$(MPM), $(MODULE)"
+	TR_REQUESTS=$(REQUESTS) TR_SOAK_JSON=build/soak/requests-$(REQUESTS).json TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) \
+	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(or $(SOAK_LIMIT),6h) \
+	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) tests/soak
 
 # What a request costs in instructions, allocations, locks and system calls, against tests/cost/ceilings. No time is measured.
 .PHONY: cost
@@ -332,7 +341,7 @@ BENCH_ARGS   ?=
 BENCH = TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/run
 .PHONY: bench bench-quick bench-revocations bench-rooms bench-report bench-needs
 bench-needs: $(MODULE) $(FILL_STORE) peers
-	@command -v wrk > /dev/null || { echo "make bench needs wrk: apt-get install wrk"; exit 1; }
+	@command -v wrk > /dev/null || { echo "make bench needs wrk: make deps"; exit 1; }
 bench: bench-needs
 	@$(AGAIN) bench-rooms JSON=build/bench/rooms.json
 	@$(BENCH) --rounds $(ROUNDS) --seconds $(SECONDS_EACH) $(BENCH_ARGS)
@@ -403,6 +412,8 @@ test-all:
 	@$(AGAIN) WERROR=1 e2e MPM=prefork TESTS="$(MPM_TESTS)"
 	$(call STAMP,crashes and faults)
 	@$(AGAIN) WERROR=1 crash MPM=event
+	$(call STAMP,requests of a day$(comma) in short: flat memory)
+	@$(AGAIN) WERROR=1 soak-requests REQUESTS=300000
 	$(call STAMP,unit tests and end to end under the address and undefined behaviour sanitizers)
 	@$(AGAIN) WERROR=1 asan
 	$(call STAMP,every part of make test passed)
@@ -453,8 +464,8 @@ help:
 #H                          E2E_JOBS= processes side by side; 1 for -s or --pdb)
 #H make cost                what a request costs, counted: instructions, allocations, locks, system calls (valgrind, strace; COST_TESTS=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
-#H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs, 10,000,000 requests
-#H                          (SOAK_ROUNDS=, SOAK_LIMIT=)
+#H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
+#H make soak-requests       10,000,000 requests of every kind, each answer checked, and memory that must stay flat (REQUESTS=, SOAK_LIMIT=; needs wrk)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds
