@@ -74,6 +74,13 @@ uint64_t tr_recent_fingerprint(const tr_identity_t *identity, tr_str_t text, apr
 /* True: no string anywhere in its payload holds a control character. False: one may. One comparison. */
 bool tr_recent_is_clean(const tr_identity_t *identity);
 
+/*
+ * Drop those that have expired at now (microseconds since 1970) or are of a generation that is over, a part of all slots at a time:
+ * whoever was dead before as many calls as TR_RECENT_SWEEPS is gone after them, unless somebody held it. Any thread.
+ */
+#define TR_RECENT_SWEEPS 16
+void tr_recent_sweep(tr_recent_t *recent, apr_time_t now);
+
 /* A snapshot for people; the numbers may be moments apart. */
 void tr_recent_stats(tr_recent_stats_t *out, const tr_recent_t *recent);
 

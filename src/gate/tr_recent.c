@@ -47,7 +47,8 @@ struct tr_recent_t {
     apr_size_t limit; /* bytes */
     _Atomic apr_size_t used;
     _Atomic uint64_t kept;
-    _Atomic uint32_t hand; /* where the next is evicted for want of bytes */
+    _Atomic uint32_t hand;  /* where the next is evicted for want of bytes */
+    _Atomic uint32_t broom; /* where the next sweep begins */
     void *block[ARRAYS];
 };
 
@@ -342,6 +343,44 @@ void tr_recent_put(tr_recent_t *recent, const tr_gate_t *gate, uint64_t number, 
     }
     discard(recent, reopen(recent, i, entry, tag));
     atomic_fetch_add_explicit(&recent->kept, 1, memory_order_relaxed);
+}
+
+/* Nobody can find it again, or everybody who does is told that it has expired. */
+static bool is_dead(const tr_remembered_t *entry, apr_time_t now)
+{
+    return entry->number != tr_generation_number(entry->gate->generation) ||
+           tr_token_check_expiry(&entry->identity.token, now) != APR_SUCCESS;
+}
+
+/* Between the look at an entry and the claim of its slot another may have come there. */
+static void drop_if_dead(tr_recent_t *recent, uint32_t i, apr_time_t now)
+{
+    slot_t *slot = &recent->slot[i];
+    bool was_dead;
+
+    if ((atomic_load_explicit(&slot->state, memory_order_relaxed) & VALID) == 0 || !hold(slot)) {
+        return;
+    }
+    was_dead = is_dead(slot->entry, now);
+    let_go(slot);
+    if (was_dead && claim(slot)) {
+        if (slot->entry == NULL || is_dead(slot->entry, now)) {
+            discard(recent, reopen(recent, i, NULL, 0));
+        }
+        else {
+            (void)reopen(recent, i, slot->entry, atomic_load_explicit(&recent->tag[i], memory_order_relaxed));
+        }
+    }
+}
+
+void tr_recent_sweep(tr_recent_t *recent, apr_time_t now)
+{
+    uint32_t count = (recent->slots + TR_RECENT_SWEEPS - 1) / TR_RECENT_SWEEPS;
+    uint32_t first = atomic_fetch_add_explicit(&recent->broom, count, memory_order_relaxed);
+
+    for (uint32_t n = 0; n < count; n++) {
+        drop_if_dead(recent, (first + n) & (recent->slots - 1), now);
+    }
 }
 
 void tr_recent_stats(tr_recent_stats_t *out, const tr_recent_t *recent)

@@ -284,6 +284,7 @@ static apr_status_t keys_tick(int state, void *baton, apr_pool_t *pool)
         return APR_SUCCESS;
     }
     refresh_keys(s);
+    trh_sweep_recent();
     if (process.ledger != NULL && atomic_load(&stage) == RUNNING) {
         tidy(s);
     }

@@ -39,6 +39,13 @@ void trh_open_recent(server_rec *main_server)
     }
 }
 
+void trh_sweep_recent(void)
+{
+    if (recent != NULL) {
+        tr_recent_sweep(recent, apr_time_now());
+    }
+}
+
 void trh_say_recent(server_rec *s)
 {
     tr_recent_stats_t stats;

@@ -93,6 +93,9 @@ tr_verified_t *trh_find_verified(int64_t tokens, apr_pool_t *pconf, server_rec *
 void trh_open_recent(server_rec *main_server);
 void trh_say_recent(server_rec *s);
 
+/* With each tick of a second. */
+void trh_sweep_recent(void);
+
 /*
  * is_known: it was in use until now, so its folder must be there. Processes of httpd's user that end soon, so that the parent,
  * which is often root, never touches the files. Errors are logged.

@@ -294,6 +294,21 @@ def resident_kb(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii")).group(1))
 
 
+@pytest.mark.skipif(MPM != "event" or H2, reason="each child sweeps by itself, whatever it is")
+def test_what_was_kept_under_other_keys_is_dropped_within_seconds(new_server, keys, mint):
+    server = own_server(new_server, keys, children=1)
+    with server.connect() as c:
+        for one in [mint("HS256") for _ in range(60)]:
+            for _ in range(3):
+                assert get(c, PAGE, one).status == 200
+    server.write("conf/all.jwks", (server.root / "conf" / "nokid.jwks").read_text(encoding="utf-8"))
+    time.sleep(20)
+    server.next_generation()
+    (row,) = found_by_children(server)
+    assert (row[0], row[1]) >= (60, 60) and row[2:] == (0, 0), row
+    server.stop()
+
+
 @pytest.mark.skipif(MPM == "prefork" or H2, reason="prefork: each child has one connection, others stay idle; HTTP/2: takes long")
 def test_memory_is_flat_over_thousands_of_tokens(new_server, keys, mint):
     # One child, but there might be 256, so that it has the least share: 512 tokens in 1 MB.

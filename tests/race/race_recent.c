@@ -130,6 +130,8 @@ static void *ask_on(void *baton)
         held_t *one = &held[below(&seed, below(&seed, 10) ? 1 : HELD)]; /* the first is a request, the others are streams */
         if (one->token >= 0)
             check_held(one);
+        if (below(&seed, 4) == 0)
+            tr_recent_sweep(gate.recent, apr_time_from_sec(NOW));
         apr_pool_clear(one->pool);
         ask(one, &seed);
         if (one->token >= 0 && below(&seed, 2))

@@ -567,6 +567,66 @@ static void memory_stays_in_its_bounds(void **state)
     assert_true(stats_of(world).entries > 3);
 }
 
+static void sweep_all(const tt_world_t *world, apr_time_t now)
+{
+    for (int i = 0; i < TR_RECENT_SWEEPS; i++)
+        tr_recent_sweep(world->gate.recent, now);
+}
+
+static void what_has_expired_is_swept_out_and_nothing_else(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    apr_time_t end = TT_AT(TT_NOW + 3600 + 60);
+    for (int i = 0; i < 20; i++)
+        learn(world, numbered(*state, i));
+    char *claims =
+        tt_print(*state, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"l\",\"iat\":%d,\"exp\":%d}", TT_ISS, TT_NOW, TT_NOW + 3601);
+    char *longer = tt_mint(*state, "ES256", tt_key("P-256"), "k", claims);
+    learn(world, longer);
+    sweep_all(world, end - 1);
+    assert_int_equal(stats_of(world).entries, 21);
+    sweep_all(world, end);
+    assert_int_equal(stats_of(world).entries, 1);
+    assert_int_equal(hit_at(world, longer, end), APR_SUCCESS);
+    sweep_all(world, end + TT_AT(1));
+    assert_int_equal(stats_of(world).entries, 0);
+    assert_int_equal(stats_of(world).bytes, 0);
+}
+
+static void what_is_of_a_generation_that_is_over_is_swept_out(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    for (int i = 0; i < 20; i++)
+        learn(world, numbered(*state, i));
+    sweep_all(world, TT_AT(TT_NOW));
+    assert_int_equal(stats_of(world).entries, 20);
+    tt_next_generation(world);
+    char *late = numbered(*state, 20);
+    learn(world, late);
+    sweep_all(world, TT_AT(TT_NOW));
+    assert_int_equal(stats_of(world).entries, 1);
+    assert_int_equal(hit_at(world, late, TT_AT(TT_NOW)), APR_SUCCESS);
+}
+
+static void what_is_held_is_swept_out_when_it_is_let_go(void **state)
+{
+    tt_world_t *world = remembering(*state);
+    char *token = tt_good_token(*state, "stream", "");
+    apr_pool_t *stream;
+    tr_identity_t id;
+    learn(world, token);
+    apr_pool_create(&stream, *state);
+    assert_int_equal(admit_for(&id, &world->gate, token, "sub", TT_AT(TT_NOW), stream), APR_SUCCESS);
+    tt_next_generation(world);
+    sweep_all(world, TT_AT(TT_NOW));
+    assert_int_equal(stats_of(world).entries, 1);
+    assert_str_is(id.token.jti, "stream");
+    apr_pool_destroy(stream);
+    sweep_all(world, TT_AT(TT_NOW));
+    assert_int_equal(stats_of(world).entries, 0);
+    assert_int_equal(stats_of(world).bytes, 0);
+}
+
 static void what_never_comes_again_pushes_nothing_out(void **state)
 {
     tt_world_t *world = remembering(*state);
@@ -916,6 +976,9 @@ int main(void)
         TT_TEST(what_is_held_stays_what_it_is),
         TT_TEST(where_all_is_held_requests_go_on_without),
         TT_TEST(memory_stays_in_its_bounds),
+        TT_TEST(what_has_expired_is_swept_out_and_nothing_else),
+        TT_TEST(what_is_of_a_generation_that_is_over_is_swept_out),
+        TT_TEST(what_is_held_is_swept_out_when_it_is_let_go),
         TT_TEST(what_never_comes_again_pushes_nothing_out),
         TT_TEST(who_is_used_stays_longest),
         TT_TEST(what_is_too_large_is_read_each_time),
