@@ -189,21 +189,21 @@ class EveryChild:
         self.children &= set(self.server.pids())
 
     def reach(self, pid):
-        """For a moment this child is the only one that runs: who takes a connection is a matter of luck otherwise."""
-        with stopped([other for other in self.server.pids() if other != pid]):
-            for _ in range(40):
-                try:
-                    c = self.server.connect()
-                    c.sock.settimeout(2 * SLOW)
-                    if home(self.server, c) == pid:
-                        c.sock.settimeout(20)
-                        self.at[pid] = c
-                        return
-                    c.close()  # one that another had accepted before it was stopped
-                except (EOFError, OSError):
-                    if pid not in self.server.pids():
-                        return
-        raise AssertionError(f"no connection reaches {pid}")
+        """
+        For a moment this child is the only one that runs: who takes a connection is a matter of luck otherwise. A child that is born
+        meanwhile may take one after the other, and this one may be on its way out, so both are asked each time.
+        """
+        end = time.monotonic() + 20 * SLOW
+        while pid in (pids := self.server.pids()):
+            assert time.monotonic() < end, f"no connection reaches {pid} of {pids}"
+            with stopped([other for other in pids if other != pid]), contextlib.suppress(EOFError, OSError):
+                c = self.server.connect()
+                c.sock.settimeout(2 * SLOW)
+                if home(self.server, c) == pid:
+                    c.sock.settimeout(20)
+                    self.at[pid] = c
+                    return
+                c.close()
 
     def verdicts(self, token):
         self.connect()
