@@ -24,6 +24,7 @@ PEERS = REPO / "build" / "peers"
 LIBRARIES = ":".join(str(p.parent) for p in sorted((PEERS / "usr" / "lib").glob("*/liboauth2.so.0")))
 PAGE = "/app/page.txt"
 DENIED = 100000
+LIVE = 1000000  # revocations in the database of the variant that has many, at most
 
 # What a request costs depends on these two; everything else is as httpd has it when it is told nothing.
 CONFIGS = {"default": "AllowOverride All", "tuned": "AllowOverride None\n    EnableMMAP Off"}
@@ -100,7 +101,8 @@ class Ours(Server):
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, "www-data", "www-data")
         cache = f"TokRevokeVerifiedCache {self.cache}\n" if self.cache else ""
-        return cache + f"""
+        room = f"TokRevokeCapacity {2 * LIVE}\n" if self.filled else ""  # for those, and as many more
+        return cache + room + f"""
 TokRevokeDatabase sqlite3:{folder}/revocations.db
 <TokRevokeIssuer "{ISS}">
     TokRevokeKeySet "{self.root}/conf/jwks.json"
