@@ -273,7 +273,7 @@ asan-unit:
 asan-e2e:
 	@$(ASAN) -j$(JOBS) all
 	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(BROWSER) $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py \
-	  apps.py cookbook.py snippets.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	  apps.py cookbook.py snippets.py bench.py),$(sort $(wildcard tests/e2e/test_*.py)))"
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -397,9 +397,9 @@ test-all:
 	$(call STAMP,what a request costs)
 	@$(AGAIN) WERROR=1 cost
 	$(call STAMP,races: threads and processes on one table)
-	@TR_SECONDS=$${TR_SECONDS:-5} $(AGAIN) WERROR=1 race
+	@TR_SECONDS=$${TR_SECONDS:-4} $(AGAIN) WERROR=1 race
 	$(call STAMP,races under the thread sanitizer)
-	@TR_SECONDS=$${TR_SECONDS:-5} TR_OPS=$${TR_OPS:-1000000} $(AGAIN) WERROR=1 tsan
+	@TR_SECONDS=$${TR_SECONDS:-4} TR_OPS=$${TR_OPS:-1000000} $(AGAIN) WERROR=1 tsan
 	$(call STAMP,fuzz corpus replayed)
 	@$(AGAIN) fuzz-replay
 	$(call STAMP,end to end: event)
