@@ -9,6 +9,7 @@ MODULES = ("authn_core", "authz_core", "authz_user", "dir", "mime", "unixd", "wa
 
 class Plain(Httpd):
     rules = "AllowOverride None"  # for all files
+    modules = MODULES
 
     def first(self):
         """Lines in front of all others but LoadModule."""
@@ -16,7 +17,7 @@ class Plain(Httpd):
 
     def common(self):
         user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
-        return "".join(map(load_line, (f"mpm_{MPM}", *MODULES))) + self.first() + f"""
+        return "".join(map(load_line, (f"mpm_{MPM}", *self.modules))) + self.first() + f"""
 ServerRoot "{self.root}"
 DefaultRuntimeDir "{self.root}/run"
 PidFile "{self.root}/run/httpd.pid"

@@ -3,9 +3,10 @@
 import os
 import re
 
-from httpd import ALIAS, MPM, Httpd, Installed, endpoint, load_line, protected
+from httpd import ALIAS, Installed, endpoint, protected
 from issuers import issuer, jwks
 from memory import Held, shared_bytes
+from plain import Plain
 from storing import BASIC, basic, write_users
 from wallet import EMAIL
 
@@ -39,8 +40,10 @@ def wanted(token, place):
     return f"200,-,{PLACES[place][1](token)}"
 
 
-class Site(Httpd):
+class Site(Plain):
     """most_children: of which there are two, but each has the share of one in what they may remember together."""
+
+    modules = MODULES
 
     def __init__(self, wallet, most_children):
         super().__init__(children=2)
@@ -58,34 +61,15 @@ class Site(Httpd):
     def publish(self):
         self.write("conf/all.jwks", self.wallet.key_set())
 
-    def common(self):
-        text = load_line(f"mpm_{MPM}") + "".join(map(load_line, MODULES))
-        text += f"""
+    def first(self):
+        return f"""
 LoadModule tokrevoke_module "{Installed.module()}"
-ServerRoot "{self.root}"
-DefaultRuntimeDir "{self.root}/run"
-PidFile "{self.root}/run/httpd.pid"
-ServerName 127.0.0.1
-Listen 127.0.0.1:{self.port}
-{self.mpm()}
-KeepAlive On
-KeepAliveTimeout 60
-MaxKeepAliveRequests 0
 LimitRequestFieldSize 65536
-ErrorLog "{self.root}/logs/error"
 LogLevel notice authz_core:crit tokrevoke:debug
-TypesConfig /dev/null
 AddType text/html .html
-AddType text/plain .txt
-DocumentRoot "{self.root}/htdocs"
 Header always echo ^X-Want$
 Header always set X-Reason "%{{TOKREVOKE_REASON}}e" "expr=-n reqenv('TOKREVOKE_REASON')"
-<Directory "{self.root}">
-    AllowOverride None
-    Require all granted
-</Directory>
 """
-        return text + ("User www-data\nGroup www-data\n" if os.geteuid() == 0 else "")
 
     def up(self):
         admin = "\n    ".join(("SetHandler tokrevoke-admin", *BASIC))
