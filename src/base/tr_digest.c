@@ -175,7 +175,7 @@ const char *tr_fingerprint(tr_str_t in, apr_pool_t *pool)
     if (tr_sha256(digest, in) != APR_SUCCESS) {
         return "-";
     }
-    for (int i = 0; i < TR_FINGERPRINT_LEN / 2; i++) {
+    for (apr_size_t i = 0; i < TR_FINGERPRINT_LEN / 2; i++) {
         text[2 * i] = digit[digest[i] >> 4];
         text[2 * i + 1] = digit[digest[i] & 0x0f];
     }

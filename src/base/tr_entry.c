@@ -15,7 +15,7 @@ static void feed_len(tr_siphash_t *h, apr_size_t len)
 tr_mark_t tr_mark(const tr_siphash_key_t *key, tr_kind_t kind, tr_str_t issuer, tr_str_t value)
 {
     tr_siphash_t h;
-    tr_mark_t mark;
+    tr_mark_t mark = {{0}};
 
     tr_siphash_init(&h, key);
     feed_len(&h, (apr_size_t)kind);

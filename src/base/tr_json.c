@@ -232,7 +232,7 @@ apr_status_t tr_json_parse_any(const tr_json_t **out, const char **why, tr_str_t
 
 apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
 {
-    const char *unasked;
+    const char *unasked = NULL;
     json_t *document;
     apr_status_t rv;
 

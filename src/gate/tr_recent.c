@@ -68,7 +68,7 @@ static uint32_t power_of_two(uint32_t at_least)
 static void *make_array(void **block, apr_size_t count, apr_size_t size)
 {
     *block = calloc(1, count * size + LINE);
-    return *block != NULL ? (void *)(((uintptr_t)*block + LINE - 1) & ~(uintptr_t)(LINE - 1)) : NULL;
+    return *block != NULL ? (char *)*block + (-(uintptr_t)*block & (LINE - 1)) : NULL;
 }
 
 tr_recent_t *tr_recent_make(uint32_t slots, apr_size_t bytes)

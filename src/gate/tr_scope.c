@@ -159,6 +159,7 @@ int64_t tr_family_first(const tr_entry_t *member)
 {
     char digits[FAMILY_LEN + 1];
 
+    TR_GIVEN(member->value.data != NULL);
     memcpy(digits, member->value.data, FAMILY_LEN);
     digits[FAMILY_LEN] = '\0';
     return (int64_t)(strtoull(digits, NULL, 16) >> 1);

@@ -5,6 +5,7 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#define MIB ((apr_size_t)1024 * 1024)
 #define READ_LEN 8192
 #define FIRST_LEN 4096
 
@@ -89,13 +90,12 @@ static int read_all(trh_buffer_t *body, request_rec *r)
 
 static const char *sentence_of(int status, apr_size_t max_len, apr_pool_t *pool)
 {
-    bool is_mib = max_len % (1024 * 1024) == 0;
+    bool is_mib = max_len % MIB == 0;
 
     if (status != HTTP_REQUEST_ENTITY_TOO_LARGE) {
         return "The body could not be read";
     }
-    return apr_psprintf(pool, "The body is larger than %d %s", (int)(max_len / (is_mib ? 1024 * 1024 : 1024)),
-                        is_mib ? "MiB" : "KiB");
+    return apr_psprintf(pool, "The body is larger than %d %s", (int)(max_len / (is_mib ? MIB : 1024)), is_mib ? "MiB" : "KiB");
 }
 
 static int read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)

@@ -61,6 +61,7 @@ void *trh_dir_merge(apr_pool_t *pool, void *basev, void *addv)
     trh_dir_t *conf;
 
     /* Each request has its places merged, and what is outside of them nearly always says nothing. */
+    /* Both are copies of one: padding, too. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c) */
     if (memcmp(base, &nothing, sizeof(nothing)) == 0) {
         return addv;
     }

@@ -8,7 +8,7 @@
 #include "tr_limits.h"
 
 #define DEFAULT_SKEW_S 60
-#define DEFAULT_MAX_LIFETIME_S (24 * 3600)
+#define DEFAULT_MAX_LIFETIME_S (24 * INT64_C(3600))
 
 /* The section that a directive stands in. NULL, or the error when it stands elsewhere. */
 static const char *find_open(tr_issuer_t **out, cmd_parms *cmd)
@@ -111,7 +111,7 @@ const char *trh_set_issuer_section(cmd_parms *cmd, void *dir, const char *args)
 {
     trh_server_t *server = trh_server_of(cmd);
     tr_issuer_t *issuer = apr_pcalloc(cmd->pool, sizeof(*issuer));
-    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT | NOT_IN_LIMIT);
+    const char *err = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
 
     (void)dir;
     if (err == NULL) {

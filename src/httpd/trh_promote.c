@@ -103,7 +103,7 @@ static int take_identity(request_rec *r, const request_rec *part)
 {
     trh_request_t *request = apr_pmemdup(r->pool, trh_record(part), sizeof(*request));
     tr_identity_t identity;
-    apr_status_t rv = request->verdict;
+    apr_status_t rv;
 
     request->stream = NULL;
     request->token = tr_str(apr_pstrmemdup(r->pool, request->token.len > 0 ? request->token.data : "", request->token.len),
@@ -116,7 +116,7 @@ static int take_identity(request_rec *r, const request_rec *part)
         request->identity = rv == APR_SUCCESS ? apr_pmemdup(r->pool, &identity, sizeof(identity)) : NULL;
         request->verdict = rv;
     }
-    r->user = request->identity != NULL ? apr_pstrdup(r->pool, identity.user) : NULL;
+    r->user = request->identity != NULL ? apr_pstrdup(r->pool, request->identity->user) : NULL;
     r->ap_auth_type = request->identity != NULL ? part->ap_auth_type : NULL;
     ap_set_module_config(r->request_config, &tokrevoke_module, request);
     return DECLINED;

@@ -318,7 +318,7 @@ apr_status_t tr_keys_from_jwks(tr_keys_t **out, const char **why, tr_str_t text,
         return rv;
     }
     keys = apr_pcalloc(pool, sizeof(*keys));
-    keys->key = apr_pcalloc(pool, tr_json_len(set) * sizeof(keys->key[0]));
+    keys->key = apr_pcalloc(pool, tr_json_len(set) * sizeof(tr_key_t *));
     for (apr_size_t i = 0; i < tr_json_len(set); i++) {
         job_t job = {tr_json_at(set, i), "it is no JSON object", pool};
 

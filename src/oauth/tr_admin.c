@@ -10,8 +10,8 @@
 #include "tr_limits.h"
 #include "tr_oauth.h"
 
-#define VALUES_PER_ITEM 16
-#define MAX_AHEAD_S (366 * 86400)
+#define VALUES_PER_ITEM ((apr_size_t)16)
+#define MAX_AHEAD_S (366 * INT64_C(86400))
 #define MAX_EXPIRES_S 253402300799.0 /* the end of the year 9999 */
 #define DEFAULT_LIMIT 100
 #define NAME_LEN 40 /* bytes of an unknown name that are said back */
@@ -185,6 +185,7 @@ static const char *read_item(item_t *item)
     }
     tr_json_each(item->json, check_name, item);
     for (apr_size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && item->fault == NULL; i++) {
+        /* cppcheck-suppress uninitvar ; takes the list of functions for one that is not set */
         item->fault = steps[i](item);
     }
     return item->fault != NULL ? item->fault : read_string(&item->reason, item, "reason", TR_MAX_REASON_LEN);

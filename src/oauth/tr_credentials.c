@@ -45,8 +45,12 @@ static bool decode_base64(tr_str_t *out, tr_str_t in, apr_pool_t *pool)
         if (url[i] == '-' || url[i] == '_') {
             return false;
         }
-        url[i] = url[i] == '+' ? '-' : url[i];
-        url[i] = url[i] == '/' ? '_' : url[i];
+        if (url[i] == '+') {
+            url[i] = '-';
+        }
+        if (url[i] == '/') {
+            url[i] = '_';
+        }
     }
     return tr_base64url_decode(out, tr_str(url, len), pool) == APR_SUCCESS;
 }

@@ -42,7 +42,8 @@ static const char *reason_of(int error, apr_pool_t *pool)
 
 static const char *user_name(uid_t user, apr_pool_t *pool)
 {
-    const struct passwd *entry = getpwuid(user); /* only before threads are made */
+    /* cppcheck-suppress getpwuidCalled ; only before threads are made */
+    const struct passwd *entry = getpwuid(user); /* NOLINT(concurrency-mt-unsafe): the same */
 
     return entry != NULL ? apr_pstrdup(pool, entry->pw_name) : apr_psprintf(pool, "%lu", (unsigned long)user);
 }
@@ -253,7 +254,7 @@ apr_status_t tr_files_verify(tr_sql_t *sql)
 
 /* ---- the mark ---------------------------------------------------------------------------------------------- */
 
-static void checksum_text(char out[17], const char *text, apr_size_t len)
+static void checksum_text(char hex[17], const char *text, apr_size_t len)
 {
     static const tr_siphash_key_t key;
     tr_siphash_t h;
@@ -262,7 +263,7 @@ static void checksum_text(char out[17], const char *text, apr_size_t len)
     tr_siphash_init(&h, &key);
     tr_siphash_feed(&h, text, len);
     tr_siphash_done(value, &h);
-    apr_snprintf(out, 17, "%016" APR_UINT64_T_HEX_FMT, value[0]);
+    apr_snprintf(hex, 17, "%016" APR_UINT64_T_HEX_FMT, value[0]);
 }
 
 static void format_mark(char out[MARK_LEN + 1], const char *id, int64_t seq)

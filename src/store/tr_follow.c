@@ -34,6 +34,7 @@ static apr_status_t open_reader(tr_store_t *store)
     }
     store->data_version = 0;
     apr_pool_destroy(scratch);
+    TR_GIVEN(rv != APR_SUCCESS || store->reader != NULL);
     return rv;
 }
 

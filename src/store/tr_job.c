@@ -90,6 +90,7 @@ static apr_status_t open_writer(tr_store_t *store, const char **why)
     apr_status_t rv = tr_sql_open_known(&store->writer, why, &store->place, &store->written, store->batch_pool);
     apr_dbd_row_t *row;
 
+    TR_GIVEN(rv != APR_SUCCESS || store->writer != NULL);
     if (rv == APR_SUCCESS && store->failed && store->place.path != NULL &&
         tr_sql_get(store->writer, &row, "PRAGMA wal_checkpoint(TRUNCATE)") != APR_SUCCESS) {
         *why = store->writer->error; /* storing will say what is wrong, if it still is */

@@ -20,6 +20,7 @@ static apr_status_t open_lister(tr_store_t *store, const char **why, apr_pool_t 
         return APR_SUCCESS;
     }
     rv = tr_sql_open_known(&store->lister, why, &store->place, &store->listed, pool);
+    TR_GIVEN(rv != APR_SUCCESS || store->lister != NULL);
     if (rv == APR_SUCCESS) {
         apr_allocator_max_free_set(apr_pool_allocator_get(store->lister->pool), KEPT_FOR_REUSE);
         rv = tr_row_prepare_list(store->lister);

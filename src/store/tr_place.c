@@ -57,6 +57,7 @@ static void keep_loaded(const void *inside)
     Dl_info info;
 
     if (dladdr(inside, &info) != 0 && info.dli_fname != NULL) {
+        /* cppcheck-suppress leakReturnValNotUsed ; to keep it is the purpose */
         (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NODELETE);
     }
 }
@@ -126,7 +127,8 @@ static bool may_be_given(int fd, const char *folder, bool made)
         return false;
     }
     dir = fdopendir(dup(fd));
-    while (dir != NULL && empty && (entry = readdir(dir)) != NULL) {
+    /* cppcheck-suppress readdirCalled ; safe for a folder that one thread reads (POSIX.1-2024) */
+    while (dir != NULL && empty && (entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): the same */
         empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
     }
     if (dir != NULL) {

@@ -362,7 +362,7 @@ static apr_status_t load_rows(tr_sql_t *sql, int64_t *last_seq, tr_store_rows_fn
     tr_entry_t *entries = apr_palloc(sql->pool, TR_ROWS_AT_ONCE * sizeof(*entries));
     int64_t seq = 0, rows = 0;
     uint64_t sum = 0;
-    tr_sql_state_t state;
+    tr_sql_state_t state = {0};
     apr_status_t rv;
     int n = TR_ROWS_AT_ONCE;
 

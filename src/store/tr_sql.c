@@ -56,7 +56,9 @@ static char *one_line(char *text)
         text[--len] = '\0';
     }
     for (char *p = text; *p != '\0'; p++) {
-        *p = *p == '\n' || *p == '\t' ? ' ' : *p;
+        if (*p == '\n' || *p == '\t') {
+            *p = ' ';
+        }
     }
     return text;
 }
@@ -307,9 +309,10 @@ static apr_status_t recognize(tr_sql_t *sql, const tr_sql_known_t *known)
     bool has_mark = tr_files_read_mark(mark_id, &mark_seq, sql->place, sql->scratch) == TR_MARK_GOOD;
     int64_t least_seq = atomic_load(&known->memory->seq);
     const char *why;
-    tr_sql_state_t state;
+    tr_sql_state_t state = {0};
     apr_status_t rv = tr_sql_read_state(sql, &state);
 
+    TR_GIVEN(rv != APR_SUCCESS || state.id != NULL);
     least_seq = has_mark && mark_seq > least_seq ? mark_seq : least_seq;
 
     if (rv == APR_SUCCESS && has_mark && mark_seq > 0 && strcmp(mark_id, known->id) != 0) {

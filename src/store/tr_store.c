@@ -376,6 +376,7 @@ apr_status_t tr_store_append(tr_store_t *store, tr_revocation_t *const *list, in
     }
     waiter.seat = take_seat(store);
     *store->tail = &waiter;
+    /* cppcheck-suppress autoVariables ; it is out of the queue again before it ends */
     store->tail = &waiter.next;
     if (!store->busy) {
         apr_thread_cond_signal(store->work);

@@ -23,12 +23,11 @@ apr_size_t tr_table_size(uint32_t capacity)
 static void ask_for_large_pages(void *base, apr_size_t size)
 {
 #ifdef MADV_HUGEPAGE
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = ((uintptr_t)base + page - 1) / page * page;
-    uintptr_t to = ((uintptr_t)base + size) / page * page;
+    apr_size_t page = (apr_size_t)sysconf(_SC_PAGESIZE);
+    apr_size_t before = (page - (uintptr_t)base % page) % page; /* to the first page that is all ours */
 
-    if (to > from) {
-        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+    if (size >= before + page) {
+        (void)madvise((char *)base + before, (size - before) / page * page, MADV_HUGEPAGE);
     }
 #else
     (void)base;

@@ -135,7 +135,7 @@ static ring_t *collect(const tr_keyring_t *from)
     for (int i = 0; i < from->files->nelts; i++) {
         count += APR_ARRAY_IDX(from->files, i, key_file_t *)->keys->count;
     }
-    ring->keys.key = apr_pcalloc(pool, (count + 1) * sizeof(ring->keys.key[0]));
+    ring->keys.key = apr_pcalloc(pool, (count + 1) * sizeof(tr_key_t *));
     for (int i = 0; i < from->fixed->nelts; i++) {
         append(ring, APR_ARRAY_IDX(from->fixed, i, const tr_key_t *));
     }
@@ -259,7 +259,7 @@ void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key)
  */
 static apr_status_t read_file(tr_keys_t **keys, apr_pool_t **pool, const char **why, key_file_t *file, apr_pool_t *report_pool)
 {
-    unsigned char digest[TR_SHA256_LEN];
+    unsigned char digest[TR_SHA256_LEN] = {0};
     tr_str_t text;
     apr_status_t rv;
 
