@@ -379,7 +379,7 @@ test: deps
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py \
-               bench.py) \
+               bench.py valgrind.py) \
              $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
@@ -391,6 +391,8 @@ test-all:
 	@$(AGAIN) -j$(JOBS) WERROR=1 B=build/clang CC=clang all unit-programs race-programs cost-program
 	$(call STAMP,lint)
 	@$(AGAIN) WERROR=1 lint
+	$(call STAMP,analysis: gcc -fanalyzer$(comma) clang-tidy$(comma) cppcheck)
+	@$(AGAIN) tidy
 	$(call STAMP,unit tests)
 	@$(AGAIN) WERROR=1 unit
 	$(call STAMP,what a request costs)
