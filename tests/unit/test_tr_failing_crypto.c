@@ -292,13 +292,18 @@ static tt_world_t *world_of_kinds(apr_pool_t *pool)
     return world;
 }
 
-static void revoke_token(const tt_world_t *world, const char *token, apr_pool_t *pool)
+static void own_entry(tr_entry_t *entry, const tt_world_t *world, const char *token, apr_pool_t *pool)
 {
     static const tr_keep_t keep = {60, 0};
     tr_token_t read;
-    tr_entry_t entry;
     assert_int_equal(tr_gate_recognize(&read, &world->gate, tr_str_z(token), TT_AT(TT_NOW), pool), APR_SUCCESS);
-    assert_int_equal(tr_gate_entry(&entry, &read, &keep, pool), APR_SUCCESS);
+    assert_int_equal(tr_gate_entry(entry, &read, &keep, pool), APR_SUCCESS);
+}
+
+static void revoke_token(const tt_world_t *world, const char *token, apr_pool_t *pool)
+{
+    tr_entry_t entry;
+    own_entry(&entry, world, token, pool);
     tt_revoke(world, &entry);
 }
 
@@ -337,6 +342,36 @@ static const char *make_revoked(const tt_world_t *world, apr_pool_t *pool)
     return token;
 }
 
+/* One that has no name but its digest. */
+static const char *make_nameless_and_revoked(const tt_world_t *world, apr_pool_t *pool)
+{
+    const char *token = tt_good_token(pool, NULL, "");
+    revoke_token(world, token, pool);
+    return token;
+}
+
+/* Revoked by somebody who could not read it. */
+static const char *make_revoked_unread(const tt_world_t *world, apr_pool_t *pool)
+{
+    const char *token = tt_good_token(pool, "j", "");
+    tr_entry_t entry;
+    tr_str_t text;
+    assert_true(tr_gate_opaque_text(&text, tr_str_z(token), TR_UNKNOWN_ISSUER, pool));
+    assert_int_equal(tr_gate_entry_opaque(&entry, text, TT_NOW + 3600, pool), APR_SUCCESS);
+    tt_revoke(world, &entry);
+    return token;
+}
+
+static const char *make_of_a_revoked_family(const tt_world_t *world, apr_pool_t *pool)
+{
+    const char *token = tt_good_token(pool, "j", "");
+    tr_entry_t own, member;
+    own_entry(&own, world, token, pool);
+    assert_int_equal(tr_gate_member(&member, &own, 4711, pool), APR_SUCCESS);
+    tt_revoke(world, &member);
+    return token;
+}
+
 /* Known to this process from before it was revoked. */
 static const char *make_known_and_revoked(const tt_world_t *world, apr_pool_t *pool)
 {
@@ -356,6 +391,9 @@ static const char *make_forged(const tt_world_t *world, apr_pool_t *pool)
 static void a_revoked_token_never_passes_whatever_fails(void **state)
 {
     expect_never(make_revoked, *state);
+    expect_never(make_nameless_and_revoked, *state);
+    expect_never(make_revoked_unread, *state);
+    expect_never(make_of_a_revoked_family, *state);
 }
 
 static void a_forged_token_never_passes_whatever_fails(void **state)
