@@ -23,14 +23,13 @@ static void mask(unsigned char *block, apr_size_t len, unsigned char with)
     }
 }
 
-/* The secret as one block of the hash: hashed itself if it is longer, then filled with zeros (RFC 2104 2). */
+/* The secret at the head of one block of zeros of the hash (RFC 2104 2): hashed itself if it is longer. */
 static bool fill_block(unsigned char block[MAX_BLOCK_LEN], apr_size_t block_len, EVP_MD_CTX *ctx, tr_str_t secret)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int len;
     bool done = true;
 
-    memset(block, 0, MAX_BLOCK_LEN);
     if (secret.len <= block_len) {
         memcpy(block, secret.data, secret.len);
         return true;
@@ -50,7 +49,7 @@ static bool fill_block(unsigned char block[MAX_BLOCK_LEN], apr_size_t block_len,
 static bool hmac(unsigned char out[EVP_MAX_MD_SIZE], unsigned int *len, tr_contexts_t *contexts, const tr_jws_t *jws,
                  tr_str_t secret)
 {
-    unsigned char block[MAX_BLOCK_LEN];
+    unsigned char block[MAX_BLOCK_LEN] = {0};
     apr_size_t block_len = jws->alg == TR_ALG_HS256 ? 64 : MAX_BLOCK_LEN;
     tr_str_t padded = tr_str((const char *)block, block_len);
     EVP_MD_CTX *ctx = tr_context_hash(contexts, jws->alg);

@@ -24,6 +24,7 @@ REPO = Path(__file__).resolve().parents[2]
 MODULE = Path(os.environ.get("TR_MODULE", REPO / "build" / "mod_tokrevoke.so")).resolve()
 MPM = os.environ.get("TR_MPM", "event")
 SAN = os.environ.get("TR_SAN", "")
+COUNTERS = os.environ.get("GCOV_PREFIX", "")  # where a module that counts what is run writes; tools/coverage
 LONG = bool(SAN or os.environ.get("TR_LONG"))
 H2 = bool(os.environ.get("TR_H2"))  # every request over HTTP/2 and TLS
 SCHEME = "https" if H2 else "http"
@@ -95,6 +96,8 @@ def load_line(name):
 
 def environment(run):
     env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    if COUNTERS:
+        env["GCOV_PREFIX"] = COUNTERS
     if SAN == "asan":
         found = [subprocess.run(["gcc", f"-print-file-name={lib}"], capture_output=True, text=True, check=True).stdout.strip()
                  for lib in ("libasan.so", "libubsan.so")]

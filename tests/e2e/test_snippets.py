@@ -205,7 +205,7 @@ def test_the_first_screen_is_there_as_a_file():
 # ---- installing ----
 
 def make(*words):
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS")) and name not in ("B", "COV")}
     return subprocess.run(["make", *words], cwd=REPO, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
