@@ -230,6 +230,14 @@ e2e: $(MODULE) node apps
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
 	  $(PYTEST_FLAGS) $(TESTS)
 
+# What an attacker sends, by the hundred, and as many oddities that are legal.
+.PHONY: hostile
+hostile: $(MODULE)
+	@echo "== hostile: mpm_$(MPM), $(MODULE)"
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) PYTHONDONTWRITEBYTECODE=1 \
+	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
+	  $(PYTEST_FLAGS) $(or $(HOSTILE_TESTS),tests/hostile)
+
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
 CRASH_ROUNDS ?= 25
 SOAK_ROUNDS  ?= 1200
@@ -280,6 +288,7 @@ asan-e2e:
 	@$(ASAN) -j$(JOBS) all
 	@$(ASAN) e2e TR_SAN=asan TESTS="$(filter-out $(BROWSER) $(addprefix tests/e2e/test_,cutoff_race.py flows.py provider.py \
 	  apps.py cookbook.py snippets.py bench.py),$(sort $(wildcard tests/e2e/test_*.py)))"
+	@$(ASAN) hostile TR_SAN=asan
 
 ubsan:
 	@$(UBSAN) -j$(JOBS) all unit-programs
@@ -432,6 +441,8 @@ test-all:
 	@$(AGAIN) WERROR=1 e2e MPM=worker PYTEST_FLAGS="-q -m h1" TESTS="$(MPM_TESTS)"
 	$(call STAMP,end to end: prefork)
 	@$(AGAIN) WERROR=1 e2e MPM=prefork TESTS="$(MPM_TESTS)"
+	$(call STAMP,hostile tokens and requests)
+	@$(AGAIN) WERROR=1 hostile MPM=event
 	$(call STAMP,crashes and faults)
 	@$(AGAIN) WERROR=1 crash MPM=event
 	$(call STAMP,requests of a day$(comma) in short: flat memory)
@@ -485,6 +496,7 @@ help:
 #H make e2e                 pytest against a real httpd (MPM=event|worker|prefork, H2=1 for HTTP/2 over TLS, TESTS=, PYTEST_FLAGS=,
 #H                          E2E_JOBS= processes side by side; 1 for -s or --pdb)
 #H make cost                what a request costs, counted: instructions, allocations, locks, system calls (valgrind, strace; COST_TESTS=)
+#H make hostile             tokens and requests that are bent in one place, and as many that are odd but legal (HOSTILE_TESTS=, MPM=)
 #H make crash               kills, full and failing disks, damaged files, a database server that goes away (CRASH_ROUNDS=, CRASH_TESTS=, MPM=)
 #H make soak                the same for hours: every system call, every offset, 500 graceful restarts, 100,000 cut-offs (SOAK_ROUNDS=, SOAK_LIMIT=)
 #H make soak-requests       10,000,000 requests of every kind, each answer checked, and memory that must stay flat (REQUESTS=, SOAK_LIMIT=; needs wrk)
