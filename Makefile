@@ -224,6 +224,14 @@ e2e: $(MODULE) node apps
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
 	  $(PYTEST_FLAGS) $(TESTS)
 
+# What an attacker sends, by the hundred, and as many oddities that are legal.
+.PHONY: hostile
+hostile: $(MODULE)
+	@echo "== hostile: mpm_$(MPM), $(MODULE)"
+	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) PYTHONDONTWRITEBYTECODE=1 \
+	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
+	  $(PYTEST_FLAGS) $(or $(HOSTILE_TESTS),tests/hostile)
+
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
 CRASH_ROUNDS ?= 25
 SOAK_ROUNDS  ?= 1200
