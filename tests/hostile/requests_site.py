@@ -141,7 +141,8 @@ def text(backend):
 
 
 class Site:
-    def __init__(self, server, keys, mint):
+    def __init__(self, server, keys, mint, front="", modules=()):
+        server.extra_modules = modules
         self.server, self.mint, self.keys = server, mint, keys
         self.backend = Backend()
         self.backend.answer = lambda request: reply({"ok": True})
@@ -153,7 +154,7 @@ class Site:
         server.write("htdocs/canary.txt", SURE)
         server.write("htdocs/secret.txt", "the protected page\n")
         server.write("htdocs/bye.html", "bye")
-        server.start(text(self.backend))
+        server.start(front + text(self.backend))
         self.watcher = None
 
     def close(self):
