@@ -19,7 +19,7 @@ HOSTILE = HEADERS + PATHS + BODIES + TARGETS
 LEGAL = APPLICATION + ENDPOINTS
 FLOORS = ((HEADERS, 245), (PATHS, 284), (BODIES, 312), (TARGETS, 68), (APPLICATION, 159), (ENDPOINTS, 155))
 HTTPD_SAYS = ("AH01136: Unescaped URL path matched ProxyPass", "AH01093: chunked, chunked Transfer-Encoding is not supported",
-              "AH10244: invalid URI path", "AH0126[45]: ", "AH028(09|11): ", "AH01614: client used wrong authentication scheme")
+              "AH10244: invalid URI path", "AH0126[45]: ", "AH028(09|1[12]): ", "AH01614: client used wrong authentication scheme")
 
 
 @pytest.fixture(scope="module")
