@@ -25,11 +25,14 @@ typedef struct tr_clients_t tr_clients_t;
  */
 TR_MUST_CHECK apr_status_t tr_clients_parse(tr_clients_t **out, const char **why, tr_str_t text, apr_pool_t *pool);
 
-/* The file at path, which *why names. The same errors, and APR_EINVAL where it cannot be read or is over TR_MAX_CLIENTS_LEN. */
-TR_MUST_CHECK apr_status_t tr_clients_read(tr_clients_t **out, const char **why, const char *path, apr_pool_t *pool);
+/*
+ * The file at path, which *why names, a TR_FILE_OWN of tr_file.h that may be user's. The same errors, and APR_EINVAL where it cannot be
+ * read or is over TR_MAX_CLIENTS_LEN.
+ */
+TR_MUST_CHECK apr_status_t tr_clients_read(tr_clients_t **out, const char **why, const char *path, uid_t user, apr_pool_t *pool);
 
 /* When the configuration is read: is it a file that tr_clients_read takes? Returns APR_SUCCESS, or APR_EINVAL with *why. */
-TR_MUST_CHECK apr_status_t tr_clients_check(const char **why, const char *path, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_clients_check(const char **why, const char *path, uid_t user, apr_pool_t *pool);
 
 /* The hash of a confidential client, "" for a public one, NULL when the file does not name id. NUL-terminated. */
 const char *tr_clients_hash(const tr_clients_t *clients, tr_str_t id);

@@ -4,6 +4,8 @@
 #ifndef TR_FILE_H
 #define TR_FILE_H
 
+#include <sys/types.h>
+
 #include <apr_file_info.h>
 
 #include "tr_base.h"
@@ -22,11 +24,20 @@ void tr_file_stamp(tr_file_stamp_t *out, const char *path, apr_pool_t *pool);
 
 bool tr_file_stamp_eq(const tr_file_stamp_t *a, const tr_file_stamp_t *b);
 
+/* What a file must be before it is believed. None may be everybody's to write, and neither may its folder. */
+typedef enum tr_file_kind_t {
+    TR_FILE_PUBLIC, /* keys that everybody may know: symbolic links are followed, since certificates are often such */
+    TR_FILE_OWN,    /* who is let in: no symbolic link, and of root, the process' user or another that is named */
+    TR_FILE_SECRET, /* the same, and not everybody's to read */
+} tr_file_kind_t;
+
 /*
- * The whole of a regular file (symbolic links are followed; a FIFO, device or folder is refused without waiting). *out
- * is in pool, NUL- terminated beyond its length. Returns APR_SUCCESS, or another status with *why in pool for the
+ * The whole of a regular file; a FIFO, device or folder is refused without waiting. What is looked at is the file that was opened,
+ * whatever its name stands for meanwhile. user may own it, too, beside root and the user of this process. *out is in pool,
+ * NUL-terminated beyond its length; a secret's reader wipes it. Returns APR_SUCCESS, or another status with *why in pool for the
  * administrator; a file of more than max_len bytes is APR_EINVAL.
  */
-TR_MUST_CHECK apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr_size_t max_len, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr_size_t max_len,
+                                        tr_file_kind_t kind, uid_t user, apr_pool_t *pool);
 
 #endif

@@ -40,6 +40,12 @@ TR_MUST_CHECK apr_status_t tr_store_parse(tr_store_place_t *out, const char **wh
 bool tr_store_place_eq(const tr_store_place_t *a, const tr_store_place_t *b);
 
 /*
+ * A database's own words, in pool, fit for a log: libpq quotes what it cannot read of a CONNINFO, and that may be a part of its
+ * password.
+ */
+char *tr_store_hide(const tr_store_place_t *place, const char *text, apr_pool_t *pool);
+
+/*
  * Make the folder of a database file where it is missing (its last component only). When we are root, hand it, new or empty, to
  * this user and group; one that is in use is left alone. For the parent. Returns APR_SUCCESS, also where nothing is to be done,
  * or another status with *why.

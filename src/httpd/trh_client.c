@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
+#include <unixd.h>
 
 #include "tr_client.h"
 
@@ -190,7 +191,7 @@ bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec
         tr_answer_refuse(refusal, answers, HTTP_BAD_REQUEST, why, r->pool);
         return false;
     }
-    if (tr_clients_read(&clients, &why, path, r->pool) != APR_SUCCESS) {
+    if (tr_clients_read(&clients, &why, path, ap_unixd_config.user_id, r->pool) != APR_SUCCESS) {
         log_broken(r, why);
         tr_client_unavailable(refusal, answers, r->pool);
         return false;

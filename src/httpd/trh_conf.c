@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <http_main.h>
 
+#include "tr_digest.h"
 #include "tr_limits.h"
 
 #define MAX_DURATION_S (INT64_C(36500) * 24 * 3600) /* a hundred years; more is a slip of the pen */
@@ -186,6 +187,18 @@ const char *trh_set_verified(cmd_parms *cmd, void *dir, const char *number)
     return NULL;
 }
 
+/* server-info and DUMP_CONFIG show the words of each directive as httpd's tree of them has them. */
+static void hide_conninfo(cmd_parms *cmd, const char *database)
+{
+    ap_directive_t *directive = (ap_directive_t *)cmd->directive;
+
+    if (strncasecmp(database, "pgsql:", 6) == 0) {
+        tr_wipe((char *)directive->args, strlen(directive->args));
+        tr_wipe((char *)database, strlen(database));
+        directive->args = "\"pgsql:...\"";
+    }
+}
+
 const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -205,6 +218,7 @@ const char *trh_set_database(cmd_parms *cmd, void *dir, const char *database)
     if (tr_store_parse(server->place, &why, database, ap_server_root, cmd->pool) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, "TokRevokeDatabase: %s", why);
     }
+    hide_conninfo(cmd, database);
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <unixd.h>
 
 #include "tr_file.h"
 #include "tr_limits.h"
@@ -75,7 +76,7 @@ const char *trh_set_clients(cmd_parms *cmd, void *dirv, const char *path)
     if (dir->clients == NULL) {
         return apr_psprintf(cmd->pool, "TokRevokeClients: %s: this is not a valid file name", path);
     }
-    if (tr_clients_check(&why, dir->clients, cmd->temp_pool) != APR_SUCCESS) {
+    if (tr_clients_check(&why, dir->clients, ap_unixd_config.user_id, cmd->temp_pool) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, "TokRevokeClients: %s", why);
     }
     return NULL;
@@ -205,7 +206,7 @@ const char *trh_set_logout_page(cmd_parms *cmd, void *dirv, const char *path)
     const char *why = "this is not a valid file name";
     tr_str_t text;
 
-    if (full == NULL || tr_file_read(&text, &why, full, TR_MAX_PAGE_LEN, cmd->temp_pool) != APR_SUCCESS ||
+    if (full == NULL || tr_file_read(&text, &why, full, TR_MAX_PAGE_LEN, TR_FILE_PUBLIC, 0, cmd->temp_pool) != APR_SUCCESS ||
         tr_logout_check_page(&why, text, cmd->temp_pool) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, "TokRevokeLogoutPage: %s: %s", path, why);
     }

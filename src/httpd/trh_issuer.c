@@ -2,6 +2,7 @@
 #include "trh.h"
 
 #include <apr_strings.h>
+#include <unixd.h>
 
 #include "tr_digest.h"
 #include "tr_file.h"
@@ -182,7 +183,8 @@ static const char *add_key_file(cmd_parms *cmd, const char *path, const char *ki
     if (kid != NULL && (kid[0] == '\0' || strlen(kid) > TR_MAX_IDENTIFIER_LEN)) {
         return explain(cmd, path, "the kid is empty or longer than 1 KiB");
     }
-    if (full == NULL || tr_file_read(&bytes, &why, full, TR_MAX_KEY_FILE_LEN, cmd->temp_pool) != APR_SUCCESS) {
+    if (full == NULL || tr_file_read(&bytes, &why, full, TR_MAX_KEY_FILE_LEN, is_secret ? TR_FILE_SECRET : TR_FILE_PUBLIC,
+                                     ap_unixd_config.user_id, cmd->temp_pool) != APR_SUCCESS) {
         return explain(cmd, path, why);
     }
     if (is_secret && bytes.len > 0 && bytes.data[bytes.len - 1] == '\n') {

@@ -213,12 +213,12 @@ apr_status_t tr_clients_parse(tr_clients_t **out, const char **why, tr_str_t tex
     return APR_SUCCESS;
 }
 
-apr_status_t tr_clients_read(tr_clients_t **out, const char **why, const char *path, apr_pool_t *pool)
+apr_status_t tr_clients_read(tr_clients_t **out, const char **why, const char *path, uid_t user, apr_pool_t *pool)
 {
     tr_str_t text;
     const char *wrong;
 
-    if (tr_file_read(&text, &wrong, path, TR_MAX_CLIENTS_LEN, pool) != APR_SUCCESS ||
+    if (tr_file_read(&text, &wrong, path, TR_MAX_CLIENTS_LEN, TR_FILE_OWN, user, pool) != APR_SUCCESS ||
         tr_clients_parse(out, &wrong, text, pool) != APR_SUCCESS) {
         *why = apr_psprintf(pool, "%s: %s", path, wrong);
         return APR_EINVAL;
@@ -226,11 +226,11 @@ apr_status_t tr_clients_read(tr_clients_t **out, const char **why, const char *p
     return APR_SUCCESS;
 }
 
-apr_status_t tr_clients_check(const char **why, const char *path, apr_pool_t *pool)
+apr_status_t tr_clients_check(const char **why, const char *path, uid_t user, apr_pool_t *pool)
 {
     tr_clients_t *clients;
 
-    return tr_clients_read(&clients, why, path, pool);
+    return tr_clients_read(&clients, why, path, user, pool);
 }
 
 const char *tr_clients_hash(const tr_clients_t *clients, tr_str_t id)

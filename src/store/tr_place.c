@@ -88,7 +88,7 @@ apr_status_t tr_store_parse(tr_store_place_t *out, const char **why, const char 
     }
     if (strncasecmp(text, "pgsql:", 6) == 0) {
         out->driver = "pgsql";
-        out->params = with_option(with_option(text + 6, CONNECT_TIMEOUT, pool), USER_TIMEOUT, pool);
+        out->params = with_option(with_option(apr_pstrdup(pool, text + 6), CONNECT_TIMEOUT, pool), USER_TIMEOUT, pool);
         out->name = "the PostgreSQL database";
         return load_driver(why, out->driver, pool);
     }
@@ -102,6 +102,98 @@ bool tr_store_place_eq(const tr_store_place_t *a, const tr_store_place_t *b)
         return a == b;
     }
     return strcmp(a->driver, b->driver) == 0 && strcmp(a->params, b->params) == 0;
+}
+
+/* ---- what may be said of it -------------------------------------------------------------------------------- */
+
+/* Bytes of the quotation mark at p, in any language that libpq speaks; 0: there is none. */
+static apr_size_t quote_len(const char *p)
+{
+    static const char *const marks[] = {"\"", "\xc2\xab", "\xc2\xbb", "\xe2\x80\x9c", "\xe2\x80\x9d", "\xe2\x80\x9e"};
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        if (strncmp(p, marks[i], strlen(marks[i])) == 0) {
+            return strlen(marks[i]);
+        }
+    }
+    return 0;
+}
+
+static apr_size_t space_len(const char *p)
+{
+    return *p == ' ' ? 1 : strncmp(p, "\xc2\xa0", 2) == 0 ? 2 : 0;
+}
+
+static bool ends_quoted(const char *p)
+{
+    while (space_len(p) > 0) {
+        p += space_len(p);
+    }
+    return *p == '\0' || *p == '\n' || quote_len(p) > 0;
+}
+
+/* How much of what begins at text, up to the end of something quoted, stands in params, too? */
+static apr_size_t quoted_len(const char *text, const char *params)
+{
+    apr_size_t longest = 0;
+
+    for (; *params != '\0'; params++) {
+        for (apr_size_t n = 0; params[n] != '\0' && params[n] == text[n]; n++) {
+            longest = n + 1 > longest && ends_quoted(text + n + 1) ? n + 1 : longest;
+        }
+    }
+    return longest;
+}
+
+/* Whom the server was asked for may be said. */
+static bool is_name(const char *piece, apr_size_t len, const char *params)
+{
+    static const char *const names[] = {"host=", "hostaddr=", "user=", "dbname="};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (const char *p = strstr(params, names[i]); p != NULL; p = strstr(p + 1, names[i])) {
+            const char *value = p + strlen(names[i]);
+
+            if ((p == params || p[-1] == ' ') && strncmp(value, piece, len) == 0 && (value[len] == ' ' || value[len] == '\0')) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The mark at text, if there is one, and the spaces behind it. */
+static apr_size_t opening_len(const char *text)
+{
+    apr_size_t len = quote_len(text);
+
+    while (len > 0 && space_len(text + len) > 0) {
+        len += space_len(text + len);
+    }
+    return len;
+}
+
+char *tr_store_hide(const tr_store_place_t *place, const char *text, apr_pool_t *pool)
+{
+    char *out = apr_palloc(pool, 4 * strlen(text) + 1);
+    char *to = out;
+
+    while (*text != '\0') {
+        apr_size_t opening = place->path == NULL ? opening_len(text) : 0;
+        apr_size_t len = opening > 0 ? quoted_len(text + opening, place->params) : 0;
+
+        opening = opening > 0 ? opening : 1;
+        memcpy(to, text, opening);
+        to += opening;
+        text += opening;
+        if (len > 0 && !is_name(text, len, place->params)) {
+            memcpy(to, "...", 3);
+            to += 3;
+            text += len;
+        }
+    }
+    *to = '\0';
+    return out;
 }
 
 static const char *reason_of(int error, apr_pool_t *pool)

@@ -68,7 +68,9 @@ apr_status_t tr_sql_fail(tr_sql_t *sql, int ret, const char *doing)
     const char *text = apr_dbd_error(sql->driver, sql->handle, ret);
 
     text = text != NULL && *text != '\0' ? text : "failed";
-    apr_snprintf(sql->error_text, sizeof(sql->error_text), "%s: %.60s: %s", sql->place->name, doing, text);
+    /* The first line alone: in those behind it PostgreSQL shows the row, and with it whole names of tokens. */
+    apr_snprintf(sql->error_text, sizeof(sql->error_text), "%s: %.60s: %.*s", sql->place->name, doing, (int)strcspn(text, "\n"),
+                 text);
     sql->error = one_line(sql->error_text);
     return TR_STORE_FAILED;
 }
@@ -237,9 +239,8 @@ static apr_status_t connect_to(tr_sql_t *sql)
         rv = apr_dbd_open_ex(sql->driver, sql->pool, sql->place->params, &sql->handle, &text);
     }
     if (rv != APR_SUCCESS) {
-        return tr_sql_refuse(
-            sql, "%s",
-            one_line(apr_psprintf(sql->pool, "%s: %s", sql->place->name, text != NULL ? text : "it cannot be opened")));
+        text = text != NULL ? tr_store_hide(sql->place, text, sql->pool) : "it cannot be opened";
+        return tr_sql_refuse(sql, "%s", one_line(apr_psprintf(sql->pool, "%s: %s", sql->place->name, text)));
     }
     /* Prepared statements hang on the same pool and are released before. */
     apr_pool_cleanup_register(sql->pool, sql, close_handle, apr_pool_cleanup_null);

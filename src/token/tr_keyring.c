@@ -264,7 +264,7 @@ static apr_status_t read_file(tr_keys_t **keys, apr_pool_t **pool, const char **
     apr_status_t rv;
 
     apr_pool_create(pool, NULL);
-    rv = tr_file_read(&text, why, file->path, TR_MAX_KEY_FILE_LEN, *pool);
+    rv = tr_file_read(&text, why, file->path, TR_MAX_KEY_FILE_LEN, TR_FILE_PUBLIC, 0, *pool);
     if (rv == APR_SUCCESS) {
         rv = tr_sha256(digest, text);
         *why = "its digest cannot be made";

@@ -163,13 +163,13 @@ class Httpd:
 
     # ---- files and configuration ----
 
-    def write(self, name, content, mode=0o644):
-        """Write a file atomically below the folder; returns its path."""
+    def write(self, name, content, mode=None):
+        """Write a file atomically below the folder; returns its path. Everybody may read what is not named as a secret is."""
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         fresh.write_bytes(content if isinstance(content, bytes) else content.encode())
-        fresh.chmod(mode)
+        fresh.chmod(mode or (0o600 if name.startswith("conf/") and name.endswith((".bin", ".secret")) else 0o644))
         os.rename(fresh, path)
         return path
 

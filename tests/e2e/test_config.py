@@ -49,6 +49,8 @@ def site(new_server, keys):
                           "duplicate": '{"keys":[],"keys":[]}', "truncated": '{"keys":[', "dupmember": '{"keys":[{"kty":"oct","kty":"oct"}]}'}.items():
         server.write(f"conf/{name}.jwks", content)
     os.mkfifo(server.root / "conf" / "fifo")
+    for name in ("rsa.pem", "rsa.crt", "private.pem", "empty"):  # that stand in the place of a secret
+        (server.root / "conf" / name).chmod(0o600)
     return server
 
 
@@ -235,7 +237,7 @@ def test_a_key_file_that_the_children_cannot_read_is_not_refused_at_start(new_se
     """PEM and secret files are read by the parent, as root; the children need not see them."""
     server = new_server()
     write_keys(server, keys)
-    os.chmod(server.root / "conf" / "secret.bin", 0o600)
+    assert (server.root / "conf" / "secret.bin").stat().st_mode & 0o777 == 0o600
     from httpd import protected
     server.start(issuer("https://secret.test/", "TokRevokeSharedSecret conf/secret.bin") + ALIAS + protected("app"))
     assert server.bearer("/p/app/ok.txt", mint("HS256", iss="https://secret.test/")).status == 200

@@ -245,17 +245,17 @@ static void a_file_is_checked_whole_and_named_when_it_is_wrong(void **state)
 {
     const char *why = NULL;
     char *path = write_file("a:" TT_SHA1 "\nb:\n", strlen("a:" TT_SHA1 "\nb:\n"), *state);
-    assert_int_equal(tr_clients_check(&why, path, *state), APR_SUCCESS);
+    assert_int_equal(tr_clients_check(&why, path, 0, *state), APR_SUCCESS);
     apr_file_remove(path, *state);
-    assert_int_equal(tr_clients_check(&why, path, *state), APR_EINVAL);
+    assert_int_equal(tr_clients_check(&why, path, 0, *state), APR_EINVAL);
     assert_non_null(strstr(why, path));
     path = write_file("a:secret", 8, *state);
-    assert_int_equal(tr_clients_check(&why, path, *state), APR_EINVAL);
+    assert_int_equal(tr_clients_check(&why, path, 0, *state), APR_EINVAL);
     assert_non_null(strstr(why, apr_pstrcat(*state, path, ": line 1: what follows", NULL)));
     assert_null(strstr(why, "secret"));
     apr_file_remove(path, *state);
-    assert_int_equal(tr_clients_check(&why, "/", *state), APR_EINVAL);
-    assert_int_equal(tr_clients_check(&why, "/dev/null", *state), APR_EINVAL);
+    assert_int_equal(tr_clients_check(&why, "/", 0, *state), APR_EINVAL);
+    assert_int_equal(tr_clients_check(&why, "/dev/null", 0, *state), APR_EINVAL);
 }
 
 static void a_file_over_1_mib_is_refused_and_one_of_1_mib_is_read(void **state)
@@ -270,11 +270,11 @@ static void a_file_over_1_mib_is_refused_and_one_of_1_mib_is_read(void **state)
         at += strlen(line);
     }
     char *path = write_file(text, len, *state);
-    if (tr_clients_check(&why, path, *state) != APR_SUCCESS)
+    if (tr_clients_check(&why, path, 0, *state) != APR_SUCCESS)
         fail_msg("%s", why);
     apr_file_remove(path, *state);
     path = write_file(text, len + 1, *state);
-    assert_int_equal(tr_clients_check(&why, path, *state), APR_EINVAL);
+    assert_int_equal(tr_clients_check(&why, path, 0, *state), APR_EINVAL);
     apr_file_remove(path, *state);
 }
 

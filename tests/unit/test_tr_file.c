@@ -49,14 +49,43 @@ static void write_file(const char *path, const char *data, size_t len)
     fclose(f);
 }
 
+static apr_status_t read_public(tr_str_t *out, const char **why, const char *path, apr_size_t max_len, apr_pool_t *pool)
+{
+    return tr_file_read(out, why, path, max_len, TR_FILE_PUBLIC, 0, pool);
+}
+
 static void expect_unreadable(case_t *c, const char *path, apr_size_t max_len)
 {
-    tr_str_t out;
-    const char *why = NULL;
-    assert_int_not_equal(tr_file_read(&out, &why, path, max_len, c->pool), APR_SUCCESS);
-    assert_non_null(why);
-    assert_true(*why);
+    for (int kind = TR_FILE_PUBLIC; kind <= TR_FILE_SECRET; kind++) {
+        tr_str_t out;
+        const char *why = NULL;
+        assert_int_not_equal(tr_file_read(&out, &why, path, max_len, (tr_file_kind_t)kind, 0, c->pool), APR_SUCCESS);
+        assert_non_null(why);
+        assert_true(*why);
+    }
 }
+
+/* expected: the kinds that take the file, from the least strict on; the others say why they do not. */
+static void expect_taken_by(case_t *c, int expected, const char *path, const char *reason)
+{
+    for (int kind = TR_FILE_PUBLIC; kind <= TR_FILE_SECRET; kind++) {
+        tr_str_t out;
+        const char *why = NULL;
+        apr_status_t rv = tr_file_read(&out, &why, path, 100, (tr_file_kind_t)kind, 1234, c->pool);
+        if (kind < expected) {
+            assert_int_equal(rv, APR_SUCCESS);
+            continue;
+        }
+        assert_int_not_equal(rv, APR_SUCCESS);
+        if (strstr(why, reason) == NULL)
+            fail_msg("%s", why);
+    }
+}
+
+#define NO_KIND 0
+#define PUBLIC_ONLY 1
+#define NO_SECRET 2
+#define EVERY_KIND 3
 
 static void a_file_is_read_byte_for_byte(void **state)
 {
@@ -69,7 +98,7 @@ static void a_file_is_read_byte_for_byte(void **state)
         bytes[i] = (char)tt_random(&seed);
     for (size_t len = 0; len <= sizeof bytes; len = len * 3 + 1) {
         write_file(c->path, bytes, len);
-        assert_int_equal(tr_file_read(&out, &why, c->path, sizeof bytes, c->pool), APR_SUCCESS);
+        assert_int_equal(read_public(&out, &why, c->path, sizeof bytes, c->pool), APR_SUCCESS);
         assert_int_equal(out.len, len);
         assert_memory_equal(out.data, bytes, len);
         assert_int_equal(out.data[len], '\0');
@@ -82,9 +111,9 @@ static void one_byte_more_than_allowed_is_too_much(void **state)
     tr_str_t out;
     const char *why = NULL;
     write_file(c->path, "0123456789", 10);
-    assert_int_equal(tr_file_read(&out, &why, c->path, 10, c->pool), APR_SUCCESS);
+    assert_int_equal(read_public(&out, &why, c->path, 10, c->pool), APR_SUCCESS);
     assert_str_is(out, "0123456789");
-    assert_int_equal(tr_file_read(&out, &why, c->path, 9, c->pool), APR_EINVAL);
+    assert_int_equal(read_public(&out, &why, c->path, 9, c->pool), APR_EINVAL);
     assert_non_null(why);
 }
 
@@ -102,15 +131,64 @@ static void what_is_no_regular_file_is_refused_without_waiting(void **state)
     expect_unreadable(c, c->other, 100);
 }
 
-static void a_symbolic_link_is_followed(void **state)
+static void a_symbolic_link_stands_for_public_keys_only(void **state)
 {
     case_t *c = *state;
-    tr_str_t out;
-    const char *why;
     write_file(c->path, "abc", 3);
+    assert_int_equal(chmod(c->path, 0600), 0);
+    expect_taken_by(c, EVERY_KIND, c->path, "");
     assert_int_equal(symlink("file", c->other), 0);
-    assert_int_equal(tr_file_read(&out, &why, c->other, 100, c->pool), APR_SUCCESS);
-    assert_str_is(out, "abc");
+    expect_taken_by(c, PUBLIC_ONLY, c->other, "symbolic link");
+}
+
+static void what_everybody_can_write_to_is_not_believed(void **state)
+{
+    static const mode_t modes[] = {0602, 0606, 0666, 0777};
+    case_t *c = *state;
+    write_file(c->path, "abc", 3);
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_int_equal(chmod(c->path, modes[i]), 0);
+        expect_taken_by(c, NO_KIND, c->path, "written to by everybody: chmod o-w");
+    }
+    assert_int_equal(symlink("file", c->other), 0);
+    expect_unreadable(c, c->other, 100);
+    assert_int_equal(chmod(c->path, 0660), 0);
+    expect_taken_by(c, EVERY_KIND, c->path, "");
+}
+
+static void what_lies_where_everybody_can_exchange_it_is_not_believed(void **state)
+{
+    case_t *c = *state;
+    write_file(c->path, "abc", 3);
+    assert_int_equal(chmod(c->path, 0600), 0);
+    assert_int_equal(chmod(c->dir, 0777), 0);
+    expect_taken_by(c, NO_KIND, c->path, "its folder can be written to by everybody");
+    assert_int_equal(chmod(c->dir, 01777), 0);
+    expect_taken_by(c, EVERY_KIND, c->path, "");
+    assert_int_equal(chmod(c->dir, 0700), 0);
+}
+
+static void a_secret_that_everybody_can_read_is_none(void **state)
+{
+    case_t *c = *state;
+    write_file(c->path, "abc", 3);
+    assert_int_equal(chmod(c->path, 0644), 0);
+    expect_taken_by(c, NO_SECRET, c->path, "read by everybody: chmod o-r");
+    assert_int_equal(chmod(c->path, 0640), 0);
+    expect_taken_by(c, EVERY_KIND, c->path, "");
+}
+
+static void who_is_let_in_is_not_anybodys_to_say(void **state)
+{
+    case_t *c = *state;
+    if (geteuid() != 0)
+        skip();
+    write_file(c->path, "abc", 3);
+    assert_int_equal(chmod(c->path, 0600), 0);
+    assert_int_equal(chown(c->path, 4321, 0), 0);
+    expect_taken_by(c, PUBLIC_ONLY, c->path, "number 4321");
+    assert_int_equal(chown(c->path, 1234, 0), 0);
+    expect_taken_by(c, EVERY_KIND, c->path, "");
 }
 
 static void a_stamp_tells_one_state_of_a_file_from_another(void **state)
@@ -156,7 +234,11 @@ int main(void)
         FOLDER_TEST(a_file_is_read_byte_for_byte),
         FOLDER_TEST(one_byte_more_than_allowed_is_too_much),
         FOLDER_TEST(what_is_no_regular_file_is_refused_without_waiting),
-        FOLDER_TEST(a_symbolic_link_is_followed),
+        FOLDER_TEST(a_symbolic_link_stands_for_public_keys_only),
+        FOLDER_TEST(what_everybody_can_write_to_is_not_believed),
+        FOLDER_TEST(what_lies_where_everybody_can_exchange_it_is_not_believed),
+        FOLDER_TEST(a_secret_that_everybody_can_read_is_none),
+        FOLDER_TEST(who_is_let_in_is_not_anybodys_to_say),
         FOLDER_TEST(a_stamp_tells_one_state_of_a_file_from_another),
         FOLDER_TEST(what_is_absent_has_a_stamp_of_zeros),
     };

@@ -121,6 +121,36 @@ static void no_password_is_in_the_name(void **state)
     assert_null(strstr(parsed("pgsql:postgresql://httpd:verysecret@db/r", "/", *state).name, "secret"));
 }
 
+static void assert_hidden(const char *params, const char *text, const char *expected, apr_pool_t *pool)
+{
+    tr_store_place_t place = {.driver = "pgsql", .params = params};
+    assert_string_equal(tr_store_hide(&place, text, pool), expected);
+}
+
+static void what_libpq_quotes_of_a_conninfo_is_not_repeated(void **state)
+{
+    static const char words[] = "host=db user=u password=two words", odd[] = "password=a \"b\" c";
+    assert_hidden(words, "missing \"=\" after \"words\" in", "missing \"...\" after \"...\" in", *state);
+    assert_hidden(words, "nach \xe2\x80\x9ewords\xe2\x80\x9c", "nach \xe2\x80\x9e...\xe2\x80\x9c", *state);
+    assert_hidden(words, "apr\xc3\xa8s \xc2\xab\xc2\xa0words\xc2\xa0\xc2\xbb", "apr\xc3\xa8s \xc2\xab\xc2\xa0...\xc2\xa0\xc2\xbb",
+                  *state);
+    assert_hidden(words, "no \"words", "no \"...", *state);
+    assert_hidden(odd, "after \"b\" c\" in", "after \"...\" in", *state);
+    assert_hidden("postgresql://u:p@h/d", "URI: \"postgresql://u:p@h/d\"\n", "URI: \"...\"\n", *state);
+    assert_hidden("", "no \"x\" here", "no \"x\" here", *state);
+    assert_hidden(words, "", "", *state);
+    assert_hidden(words, "\"", "\"", *state);
+}
+
+static void whom_a_database_was_asked_for_is_said(void **state)
+{
+    static const char params[] = "host=db user=u dbname=r password=u2";
+    assert_hidden(params, "at \"db\" failed for user \"u\", database \"r\"", "at \"db\" failed for user \"u\", database \"r\"",
+                  *state);
+    assert_hidden(params, "after \"u2\"", "after \"...\"", *state);
+    assert_hidden("host=db password=user=x", "after \"x\"", "after \"...\"", *state);
+}
+
 static void places_are_the_same_by_their_words(void **state)
 {
     need_pgsql(*state);
@@ -221,6 +251,8 @@ int main(void)
         TT_TEST(what_the_administrator_says_of_timeouts_stays),
         TT_TEST(a_uri_gets_its_options_as_a_uri),
         TT_TEST(no_password_is_in_the_name),
+        TT_TEST(what_libpq_quotes_of_a_conninfo_is_not_repeated),
+        TT_TEST(whom_a_database_was_asked_for_is_said),
         TT_TEST(places_are_the_same_by_their_words),
         TT_TEST(a_missing_folder_is_made_for_its_owner_alone),
         TT_TEST(root_gives_a_new_folder_to_the_user_and_leaves_an_old_one_alone),
