@@ -3,6 +3,7 @@
  * house.
  */
 #include "src/httpd/trh.h"
+#include "src/httpd/trh_body.h"
 
 #include <http_protocol.h>
 #include <http_request.h>
@@ -113,6 +114,7 @@ static void register_hooks(apr_pool_t *pool)
     trh_register_filter();
     trh_register_stream();
     trh_register_guard();
+    trh_register_wait();
 }
 
 module AP_MODULE_DECLARE_DATA tokrevoke_module = {

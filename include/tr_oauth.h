@@ -106,7 +106,10 @@ typedef struct tr_answer_t {
 void tr_answer_error(tr_answer_t *out, tr_answers_t answers, int status, const char *code, const char *sentence,
                      apr_pool_t *pool);
 
-/* The whole answer to a request that never came to be looked at: 405, 413, 400 … invalid_request, with a sentence. */
+/* The code of an error that its status says all of. */
+const char *tr_answer_code(int status);
+
+/* The whole answer to a request that never came to be looked at: 405, 413, 400, 503 …, with a sentence. */
 void tr_answer_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool);
 
 /* ---- revocation -------------------------------------------------------------------------------------------- */

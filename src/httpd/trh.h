@@ -479,20 +479,4 @@ void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what);
 /* Who asks, and from where; the reason is left empty. */
 tr_circumstances_t trh_circumstances(const request_rec *r);
 
-/*
- * The whole body in the request's pool. Returns OK, or the HTTP status to answer, with a sentence for the client: 413 when it is
- * over max_len, 400, 408 …
- */
-TR_MUST_CHECK int trh_read_body(tr_str_t *out, const char **sentence, request_rec *r, apr_size_t max_len);
-
-/* Bytes that come in pieces. It grows with what comes: a length that is only announced costs nothing. Begin with data "". */
-typedef struct trh_buffer_t {
-    char *data;
-    apr_size_t len, room, max_len;
-    apr_pool_t *pool;
-} trh_buffer_t;
-
-/* False: it would be over max_len. */
-TR_MUST_CHECK bool trh_buffer_add(trh_buffer_t *buffer, const char *data, apr_size_t n);
-
 #endif

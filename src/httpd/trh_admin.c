@@ -46,9 +46,7 @@ static int refuse(request_rec *r, int status, const char *detail)
 /* Before its body was read. */
 static int refuse_post(request_rec *r, int status, const char *detail)
 {
-    if (!r->expecting_100 && ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
+    trh_discard_body(r);
     return refuse(r, status, detail);
 }
 

@@ -1,5 +1,6 @@
 /* trh_answer.c: how we answer ourselves: refusals of protected resources, and JSON. */
 #include "trh.h"
+#include "trh_body.h"
 
 #include <stdlib.h>
 
@@ -215,13 +216,10 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
     if (status == HTTP_UNAUTHORIZED && trh_send_to_login(r)) {
         return HTTP_MOVED_TEMPORARILY;
     }
+    trh_discard_body(r);
     /* A subrequest's answer is its caller's business. */
     if (r->main != NULL || trh_wants_html(r)) {
         return status;
-    }
-    /* A client that waits for "100 Continue" has sent no body, and httpd closes the connection. */
-    if (!r->expecting_100 && ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
     }
     ap_run_insert_error_filter(r);
     trh_send_json(r, status, json_body(reason, r->pool));

@@ -1,5 +1,5 @@
 /* trh_body.c: small bodies, whole. */
-#include "trh.h"
+#include "trh_body.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -71,8 +71,10 @@ static bool is_announced_larger(const request_rec *r, apr_size_t max_len)
 static int read_all(trh_buffer_t *body, request_rec *r)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    trh_wait_t *wait = trh_wait_begin(r, body->max_len);
     bool done = false;
     int status = OK;
+    int late;
 
     while (!done && status == OK) {
         apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, READ_LEN);
@@ -85,13 +87,20 @@ static int read_all(trh_buffer_t *body, request_rec *r)
         }
         apr_brigade_cleanup(bb);
     }
-    return status;
+    late = trh_wait_end(wait);
+    return status != OK && status != AP_FILTER_ERROR && late != OK ? late : status;
 }
 
 static const char *sentence_of(int status, apr_size_t max_len, apr_pool_t *pool)
 {
     bool is_mib = max_len % MIB == 0;
 
+    if (status == HTTP_SERVICE_UNAVAILABLE) {
+        return "Too many requests wait for their bodies";
+    }
+    if (status == HTTP_REQUEST_TIME_OUT) {
+        return "The body did not come in time";
+    }
     if (status != HTTP_REQUEST_ENTITY_TOO_LARGE) {
         return "The body could not be read";
     }
@@ -123,4 +132,19 @@ int trh_read_body(tr_str_t *out, const char **sentence, request_rec *r, apr_size
 
     *sentence = status != OK ? sentence_of(status, max_len, r->pool) : NULL;
     return status;
+}
+
+void trh_discard_body(request_rec *r)
+{
+    trh_wait_t *wait;
+
+    /* A client that waits for "100 Continue" has sent no body, and httpd closes the connection. */
+    if (r->main != NULL || r->expecting_100) {
+        return;
+    }
+    wait = trh_wait_begin(r, 0);
+    if (ap_discard_request_body(r) != OK) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    (void)trh_wait_end(wait);
 }

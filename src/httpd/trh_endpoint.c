@@ -1,5 +1,6 @@
 /* trh_endpoint.c: what our endpoints have in common: methods, bodies, answers. */
 #include "trh.h"
+#include "trh_body.h"
 
 #include <stdatomic.h>
 
@@ -64,9 +65,7 @@ bool trh_is_configured_for(request_rec *r, const char *handler)
 
 int trh_refuse_method(request_rec *r, const char *allow)
 {
-    if (ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
+    trh_discard_body(r);
     apr_table_setn(r->err_headers_out, "Allow", allow);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     return r->method_number == M_OPTIONS ? HTTP_NO_CONTENT : HTTP_METHOD_NOT_ALLOWED;

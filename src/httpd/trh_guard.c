@@ -16,6 +16,7 @@
 
 #include "tr_digest.h"
 #include "tr_limits.h"
+#include "trh_body.h"
 
 #define KEY "tokrevoke-guarded"
 #define FILTER_NAME "TOKREVOKE_GIVE_ON"
@@ -276,10 +277,7 @@ static void read_query(tr_grant_t *grant, const request_rec *r)
 static int answer(request_rec *r, const tr_guard_outcome_t *outcome)
 {
     trh_log_guard(r, outcome);
-    /* A client that waits for "100 Continue" has sent no body, and httpd closes the connection. */
-    if (r->main == NULL && !r->expecting_100 && ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
+    trh_discard_body(r);
     trh_add_cors(r);
     trh_send_answer(r, &outcome->answer);
     return OK;

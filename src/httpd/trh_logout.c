@@ -3,6 +3,7 @@
  * worse than one that is left. They are cleared also where revoking failed, and the caller is told (503).
  */
 #include "trh.h"
+#include "trh_body.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -167,16 +168,14 @@ static int answer_post(request_rec *r)
     int status;
 
     if (trh_is_foreign(r) && !trh_is_listed_origin(r)) {
-        if (ap_discard_request_body(r) != OK) {
-            r->connection->keepalive = AP_CONN_CLOSE;
-        }
+        trh_discard_body(r);
         return refuse(r, HTTP_FORBIDDEN, "access_denied", "The request comes from a page of another site");
     }
     status = read_wish(&wish, &sentence, r);
     if (status == AP_FILTER_ERROR) {
         return status; /* an input filter has answered */
     }
-    return status == OK ? log_out(r, &wish) : refuse(r, status, "invalid_request", sentence);
+    return status == OK ? log_out(r, &wish) : refuse(r, status, tr_answer_code(status), sentence);
 }
 
 /* ---- GET --------------------------------------------------------------------------------------------------- */
@@ -228,9 +227,7 @@ static int answer_get(request_rec *r)
 {
     wish_t wish = {.params = NULL};
 
-    if (ap_discard_request_body(r) != OK) {
-        r->connection->keepalive = AP_CONN_CLOSE;
-    }
+    trh_discard_body(r);
     if (!trh_query_value(&wish.redirect, r, "post_logout_redirect_uri") ||
         !tr_logout_accepts(trh_dir(r)->logout_targets, wish.redirect)) {
         wish.redirect.len = 0;

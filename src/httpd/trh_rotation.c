@@ -10,6 +10,7 @@
 #include <util_filter.h>
 
 #include "tr_limits.h"
+#include "trh_body.h"
 
 #define FILTER_NAME "TOKREVOKE_ROTATION"
 

@@ -17,7 +17,7 @@
 
 #define TABLE_MUTEX "tokrevoke"
 #define STORE_MUTEX "tokrevoke-store"
-#define LAYOUT 4 /* a new layout of anything shared needs a new number */
+#define LAYOUT 5 /* a new layout of anything shared needs a new number */
 #define LOCKS_KEY "mod_tokrevoke: locks, layout 2"
 #define ALIGNMENT 64
 #define SPARE 1000 /* revocations */

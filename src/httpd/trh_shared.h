@@ -10,6 +10,7 @@
 #include <apr_shm.h>
 
 #include "trh.h"
+#include "trh_body.h"
 #include "tr_store.h"
 #include "tr_throttle.h"
 
@@ -37,6 +38,7 @@ typedef struct trh_watch_t {
     _Atomic uint64_t presented; /* revoked tokens shown */
     trh_presented_t slot[TRH_PRESENTED_SLOTS];
     tr_throttle_t throttle;          /* of OAuth clients */
+    trh_waits_t waits;               /* of mpm_prefork */
     _Atomic int64_t clients_said_at; /* when it was logged last that the file of TokRevokeClients cannot be used; 0: never */
 } trh_watch_t;
 

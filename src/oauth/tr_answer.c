@@ -13,10 +13,16 @@ void tr_answer_error(tr_answer_t *out, tr_answers_t answers, int status, const c
                     : apr_pstrcat(pool, "{\"error\":\"", code, "\",\"error_description\":", text, "}", NULL);
 }
 
+const char *tr_answer_code(int status)
+{
+    return status == 503 ? "temporarily_unavailable" : "invalid_request";
+}
+
 void tr_answer_refuse(tr_answer_t *out, tr_answers_t answers, int status, const char *sentence, apr_pool_t *pool)
 {
     memset(out, 0, sizeof(*out));
     out->verdict = APR_EINVAL;
+    out->retry_after_s = status == 503 ? TR_RETRY_AFTER_S : 0;
     out->detail = sentence;
-    tr_answer_error(out, answers, status, "invalid_request", sentence, pool);
+    tr_answer_error(out, answers, status, tr_answer_code(status), sentence, pool);
 }
