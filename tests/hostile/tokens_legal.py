@@ -168,7 +168,10 @@ JSON = {
     "empty things": '"x": {}, "y": [], "z": ""',
     "32 levels": nested_text(32), "31 levels": nested_text(31), "32 levels of objects": '"x": ' + '{"a":' * 31 + "1" + "}" * 31,
     "32 levels in turn":
-    '"x": ' + '[{"a":' * 15 + "[1]" + "}]" * 15, "brackets in a string": '"x": "' + "[{" * 100 + '"',
+    '"x": ' + '[{"a":' * 15 + "[1]" + "}]" * 15, "32 levels and a fraction": '"y": 1.5, ' + nested_text(32),
+    "32 levels and an escape": r'"y": "\n", ' + nested_text(32),
+    "32 levels and a number of 40 digits": '"y": 1' + "0" * 39 + ", " + nested_text(32),
+    "brackets in a string": '"x": "' + "[{" * 100 + '"',
     "brackets behind an escaped quote": r'"x": "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["',
     "a thousand members": ", ".join(f'"m{i}": {i}' for i in range(800)),
     "a long array": '"x": [' + ", ".join("1" for _ in range(2000)) + "]",

@@ -1,6 +1,7 @@
 """The server, and what it is asked: every child, at first sight and when the token is known, and the other doors."""
 
 import itertools
+import json
 import urllib.parse
 
 from jwcrypto.jwk import JWK
@@ -9,7 +10,7 @@ from httpd import ALIAS, endpoint
 from issuers import issuer, issuers, jwks, locations, write_keys
 from storing import BASIC, FORM, EveryChild, basic, write_users
 from test_vhosts import host
-from tokens import MAIN, b64, fields, key_set
+from tokens import MAIN, b64, fields, key_set, unb64
 from tokens_case import PAGE, Forge
 from tokens_vectors import VECTORS
 
@@ -70,6 +71,7 @@ def hosts():
 def doors():
     return (endpoint("/introspect", *BASIC, handler="tokrevoke-introspect") + endpoint("/admin", *BASIC,
                                                                                        handler="tokrevoke-admin")
+            + endpoint("/logout", "TokRevokeTokenFrom cookie=session", handler="tokrevoke-logout")
             + "KeepAliveTimeout 600\n")
 
 
@@ -133,13 +135,20 @@ class Site:
 
 
 def is_admitted(r, user):
-    shown = r.user.encode("latin-1").decode() if r.user else None
+    shown = r.user.encode("latin-1").decode(errors="replace") if r.user else None
     return (r.status, r.reason, shown, r.body) == (200, None, user, b"the protected page\n")
 
 
 def is_refused(r, reason):
     return ((r.status, r.reason, r.user) == (401, reason, None) and 'error="invalid_token"' in r["WWW-Authenticate"]
             and b"protected page" not in r.body)
+
+
+def tells_of(r, token):
+    """RFC 7662 2.2: what the issuer wrote, and as it wrote it."""
+    told, written = r.json(), json.loads(unb64(token.split(".")[1]))
+    is_told = all(told.get(name) == written.get(name) for name in ("iss", "sub", "jti", "sid"))
+    return r.status == 200 and told["active"] is True and is_told
 
 
 class Findings:
@@ -195,6 +204,9 @@ def present(site, case, token, findings):
     r = site.post("/revoke", name, token)
     findings.check((r.status, r.json()) == (200, {}), case, "revoked", r)
     site.stored += case.is_signed
+    if ";" not in token:  # which would be where a cookie ends
+        r = site.post("/logout", name, token, "Cookie: session=" + token)
+        findings.check(r.status == 200 and r.json() == {"message": "Successfully logged out"}, case, "logged out", r)
 
 
 def accept(site, case, findings):
@@ -206,7 +218,7 @@ def accept(site, case, findings):
     compare(findings, case, site.show(here, here, here, here), (admitted,) * 4, "shown")
     if case.path == PAGE:
         r = site.introspect(token, case.host)
-        findings.check(r.status == 200 and r.json()["active"] is True, case, "introspected", r)
+        findings.check(tells_of(r, token), case, "introspected", r)
     r = site.post("/strict", case.host, token)
     findings.check((r.status, r.json()) == (200, {"revoked": True}), case, "revoked", r)
     site.stored += 1

@@ -324,6 +324,9 @@ def payload_json():
     for alg in ("RS256", "EdDSA", "HS256"):
         yield case(f"33 levels, {alg}", "malformed", Spec(alg=alg), body=member(nested_text(33)),
                    twin={"body": member(nested_text(32))})
+    for what, text in (("a fraction", '"y": 1.5, '), ("an escape", r'"y": "\n", '), ("40 digits", '"y": 1' + "0" * 39 + ", ")):
+        yield case(f"33 levels and {what}", "malformed", body=member(text + nested_text(33)),
+                   twin={"body": member(text + nested_text(32))})
     yield case("33 levels, and 32", "malformed", body=member(nested_text(33)), twin={"body": member(nested_text(32))})
     yield case("33 levels in the header, and 32", "malformed", head=member(nested_text(33)),
                twin={"head": member(nested_text(32))})
