@@ -125,6 +125,7 @@ def text(backend):
         + f'ProxyPass /deep/app/ {to}/deep/app/ nocanon\n'
         + f'RewriteEngine On\nRewriteRule "^/turned/(.*)$" "{to}/app/$1" [P]\nRewriteRule "^/raw/(.*)$" "{to}/app/$1" [P,NE]\n'
         + '<Directory "{root}/cgi">\n    Require all granted\n</Directory>\n'
+        + 'Header always set X-Uri "expr=%{REQUEST_URI}" "expr=%{HTTP:X-Mark} == \'judged\'"\n'
         + protected("app") + protected("app", sources, "TokRevokeStripToken On", *fields, where="/app/")
         + protected("deep", sources, "TokRevokeStripToken On", *fields, "Options +Includes", where="/deep/")
         + "".join(protected(name, sources, "TokRevokeStripToken On", *fields, where=f"/{name}/") for name in ("turned", "raw"))
