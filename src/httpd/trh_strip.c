@@ -46,6 +46,16 @@ char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool)
                        left != NULL ? left : "", query + 1 + len, NULL);
 }
 
+/*
+ * Does mod_proxy, or mod_rewrite for it, have the query in the address as it is sent on? Elsewhere that has the path alone, decoded:
+ * a question mark in it is one of the path's, and who cut there would send on another path than the one that was judged.
+ */
+static bool has_query_in_filename(const request_rec *r)
+{
+    return r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0 &&
+           (r->proxyreq == PROXYREQ_PROXY || apr_table_get(r->notes, "proxy-nocanon") != NULL);
+}
+
 static void strip_parameter_here(request_rec *r, const char *name)
 {
     if (r->args != NULL) {
@@ -61,7 +71,7 @@ static void strip_parameter_here(request_rec *r, const char *name)
     if (r->the_request != NULL) {
         r->the_request = trh_strip_query(r->the_request, name, r->pool);
     }
-    if (r->filename != NULL && strncmp(r->filename, "proxy:", 6) == 0) {
+    if (has_query_in_filename(r)) {
         r->filename = trh_strip_query(r->filename, name, r->pool);
     }
 }

@@ -86,6 +86,26 @@ PATHS = [
     *(at(path, "401 bad_signature", "Cookie: session=<forged>", suffix=" with a forged cookie") for path in ("//app/x",
         "/x/../app/x", "/%61pp/x", "/app/..;/x")),
 
+    # What was judged is what goes on: an encoded question mark is of the path, whatever stands behind it.
+    *(Case(f"path: {path} with {line.partition(':')[0]}", U1, get(path, line), ("200",), sees=(ALICE.replace("/app/x", behind),))
+      for line in (BEARER, "Cookie: session=<good>") for path, behind in (
+        ("/app/x%3f", "/app/x%3F"), ("/app/x%3F%3f", "/app/x%3F%3F"), ("/app/x%3faccess_token=a", "/app/x%3Faccess_token=a"),
+        ("/app/x%3fa=b&access_token=a", "/app/x%3Fa=b&access_token=a"), ("/app/x%3faccess_token=a/y",
+        "/app/x%3Faccess_token=a/y"),
+        ("/app/x%3faccess_token=a?b=c", "/app/x%3Faccess_token=a?b=c"), ("/app/x%3faccess_token=a%20b",
+        "/app/x%3Faccess_token=a%20b"),
+        ("/deep/app/x%3f", "/deep/app/x%3f"), ("/deep/app/x%3faccess_token=a?b=c", "/deep/app/x%3faccess_token=a?b=c"))),
+    *(Case(f"path: {path}, and a cookie", U1, get(path, "Cookie: session=<good>"), ("200",),
+        sees=(ALICE.replace("/app/x", behind),))
+      for path, behind in (
+        ("/app/x%3faccess_token=a?access_token=a", "/app/x%3Faccess_token=a"), ("/app/x%3f?access_token=a", "/app/x%3F"),
+        ("/deep/app/x%3faccess_token=a?access_token=a", "/deep/app/x%3faccess_token=a"),
+        ("/deep/app/x?a=b&access_token=a&c=d", "/deep/app/x?a=b&c=d"),
+        ("/turned/x?a=b&access_token=a&c=d", "/app/x?a=b&c=d"), ("/raw/x?a=b&access_token=a&c=d", "/app/x?a=b&c=d"),
+        ("/raw/x?access_token=a", "/app/x"))),
+    *(Case(f"path: {path}, rewritten", U1, get(path, "Cookie: session=<good>"),
+        ("403",)) for path in ("/turned/x%3faccess_token=a", "/raw/x%3fa")),
+
     # ---- methods, at the protected application ----
     *(Case(f"method: {method} without a token", METHODS, without_body(method, "/app/x"),
         ("401 no_token",)) for method in OTHER_METHODS if method != "TRACE"),

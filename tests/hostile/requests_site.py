@@ -123,9 +123,12 @@ def text(backend):
         + issuer(MAIN, jwks("all"), "TokRevokeLogoutAudience app") + ALIAS
         + f'ProxyPass /app/ {to}/app/\nProxyPass /open/ {to}/open/\nProxyPass /as/ {to}/as/\nScriptAlias /cgi/ "{{root}}/cgi/"\n'
         + f'ProxyPass /deep/app/ {to}/deep/app/ nocanon\n'
+        + f'RewriteEngine On\nRewriteRule "^/turned/(.*)$" "{to}/app/$1" [P]\nRewriteRule "^/raw/(.*)$" "{to}/app/$1" [P,NE]\n'
         + '<Directory "{root}/cgi">\n    Require all granted\n</Directory>\n'
+        + 'Header always set X-Uri "expr=%{REQUEST_URI}" "expr=%{HTTP:X-Mark} == \'judged\'"\n'
         + protected("app") + protected("app", sources, "TokRevokeStripToken On", *fields, where="/app/")
         + protected("deep", sources, "TokRevokeStripToken On", *fields, "Options +Includes", where="/deep/")
+        + "".join(protected(name, sources, "TokRevokeStripToken On", *fields, where=f"/{name}/") for name in ("turned", "raw"))
         + protected("cgi", sources, "TokRevokeStripToken On", *fields, where="/cgi/env")
         + protected("field", "TokRevokeTokenFrom header=X-Token", "TokRevokeStripToken On", *fields, where="/app/field/")
         + '<Location "/as/">\n    TokRevokeGuardTokenEndpoint On\n    TokRevokeGuardRotation On\n    TokRevokeOpaque 1h\n</Location>\n'
