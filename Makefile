@@ -99,8 +99,7 @@ FUZZ_SRCS   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_HELP   := $(sort $(filter-out $(FUZZ_SRCS),$(wildcard tests/fuzz/*.c)))
 UNIT_PROGS  := $(UNIT_SRCS:%.c=$(B)/%)
 RACE_PROGS  := $(RACE_SRCS:%.c=$(B)/%)
-COST_SRCS   := tests/cost/gate.c tests/cost/counted.c
-COST_PROG   := $(B)/tests/cost/gate
+COST_PROGS  := $(B)/tests/cost/gate $(B)/tests/cost/worst
 FUZZ_PROGS  := $(FUZZ_SRCS:%.c=$(B)/%)
 
 # ---- the module --------------------------------------------------------------------------------------------------
@@ -169,7 +168,7 @@ $(RACE_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(RACE_HELP:%.c=$(B)/obj/%.o) $(
 	$(call run,LD)$(CC) $(LDFLAGS) $(SAN_LDFLAGS) $(COV_LDFLAGS) -pthread -o $@ $^ $(TEST_LIBS)
 
 # Valgrind does not know every compiler's debug information, and needs none.
-$(COST_PROG): $(COST_SRCS:%.c=$(B)/obj/%.o) $(TEST_LIB) $(LIB)
+$(COST_PROGS): $(B)/tests/cost/%: $(B)/obj/tests/cost/%.o $(B)/obj/tests/cost/counted.o $(TEST_LIB) $(LIB)
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(LDFLAGS) -Wl,--strip-debug -pthread -o $@ $^ $(TEST_LIBS) -ldl
 
@@ -182,7 +181,7 @@ $(FUZZ_PROGS): $(B)/tests/%: $(B)/obj/tests/%.o $(FUZZ_HELP:%.c=$(B)/obj/%.o) $(
 unit-programs: $(UNIT_PROGS)
 race-programs: $(RACE_PROGS)
 fuzz-programs: $(FUZZ_PROGS)
-cost-program: $(COST_PROG)
+cost-program: $(COST_PROGS)
 
 .SECONDARY:
 
@@ -264,9 +263,9 @@ soak-requests: $(MODULE)
 
 # What a request costs in instructions, allocations, locks and system calls, against tests/cost/ceilings. No time is measured.
 .PHONY: cost
-cost: $(MODULE) $(COST_PROG)
-	@echo "== cost: $(COST_PROG), $(MODULE)"
-	TR_COST=$(abspath $(COST_PROG)) TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 \
+cost: $(MODULE) $(COST_PROGS)
+	@echo "== cost: $(COST_PROGS), $(MODULE)"
+	TR_COST=$(abspath $(B)/tests/cost/gate) TR_WORST=$(abspath $(B)/tests/cost/worst) TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 \
 	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
 	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(COST_TESTS),tests/cost)
 
@@ -520,4 +519,4 @@ help:
 #H
 #H V=1 shows every command; WERROR=1 makes warnings errors; CI=true implies it.
 
--include $(LIB_OBJS:.o=.d) $(HTTPD_OBJS:.o=.d) $(patsubst %.c,$(B)/obj/%.d,$(UNIT_SRCS) $(UNIT_HELP) $(RACE_SRCS) $(RACE_HELP) $(COST_SRCS) $(FUZZ_SRCS) $(FUZZ_HELP))
+-include $(LIB_OBJS:.o=.d) $(HTTPD_OBJS:.o=.d) $(patsubst %.c,$(B)/obj/%.d,$(UNIT_SRCS) $(UNIT_HELP) $(RACE_SRCS) $(RACE_HELP) $(wildcard tests/cost/*.c) $(FUZZ_SRCS) $(FUZZ_HELP))

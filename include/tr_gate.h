@@ -23,6 +23,8 @@ typedef struct tr_gate_t {
     const tr_generation_t *generation; /* of issuers; NULL: nothing is remembered */
     const tr_verified_t *verified;     /* whose signature was good; NULL: not remembered */
     tr_recent_t *recent;               /* what was read from tokens just seen; NULL, or no generation: not remembered */
+    bool (*may_check)(void);           /* may this thread spend time on a signature that nobody remembers? NULL: yes */
+    void (*was_forged)(void);          /* it did, and the signature was wrong; NULL: nobody counts */
 } tr_gate_t;
 
 /* The table has not heard from its store for too long. */
@@ -42,7 +44,7 @@ typedef struct tr_identity_t {
 /*
  * All the checks, revocation last. text must live as long as the identity. now: microseconds since 1970. Returns
  * APR_SUCCESS, one of the refusals of tr_reason.h (out is then undefined, but for TR_REVOKED it holds the token), or a
- * failure (TR_GATE_UNINFORMED is one), which must be answered like "cannot know" (503).
+ * failure (TR_GATE_UNINFORMED and TR_BUSY are two), which must be answered like "cannot know" (503).
  */
 TR_MUST_CHECK apr_status_t tr_gate_admit(tr_identity_t *out, const tr_gate_t *gate, tr_str_t text, const char *user_claim,
                                          apr_time_t now, apr_pool_t *pool);

@@ -19,6 +19,7 @@
 #define TR_BODY_RATE 16384                     /* ... and one more for so many bytes that came */
 #define TR_WAITING_SHARE 4                     /* the few: one in so many threads of a child, or processes of mpm_prefork */
 #define TR_MAX_WAITING 256                     /* and no more than these */
+#define TR_FORGED_SHARE 20                     /* one in so many parts of all processors is spent on forged tokens */
 #define TR_MAX_PARAMS 64                       /* parameters in a request body */
 #define TR_MAX_REASON_LEN 1024                 /* bytes of the reason that a caller gives for a revocation */
 #define TR_MAX_ADMIN_ITEMS 1000                /* revocations of one call, and of one transaction */

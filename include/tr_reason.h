@@ -28,6 +28,9 @@ enum {
     TR_REFUSED_LAST = TR_REVOKED
 };
 
+/* A failure: no signature is checked for this caller now, because he has sent too many that were wrong. */
+#define TR_BUSY (APR_OS_START_USERERR + 7300)
+
 typedef struct tr_reason_t {
     const char *word;        /* log, request note, environment: "bad_signature" */
     int http_status;         /* what a protected resource answers */
@@ -45,7 +48,7 @@ static inline bool tr_is_refusal(apr_status_t rv)
 
 /*
  * The row for rv. Any status that is neither success nor a refusal gives the row "unavailable" (503: when revocation
- * cannot be known, nobody passes). Never NULL; static storage.
+ * cannot be known, nobody passes; 429 for TR_BUSY, which ends no connection). Never NULL; static storage.
  */
 const tr_reason_t *tr_reason(apr_status_t rv);
 

@@ -39,4 +39,18 @@ bool tr_throttle_fail(tr_throttle_t *throttle, uint64_t who, int64_t now_s);
 /* Forget who's failures. */
 void tr_throttle_forgive(tr_throttle_t *throttle, uint64_t who);
 
+/* ---- time ---------------------------------------------------------------------------------------------------- */
+
+#define TR_BUDGET_AHEAD_US INT64_C(1000000) /* so much may be spent at once ... */
+#define TR_BUDGET_MOST_US INT64_C(5000000)  /* ... and what is more than this is forgiven */
+
+/* Time that all processes together may spend on something: as much as passes. All zero is a good beginning. */
+typedef struct tr_budget_t {
+    _Atomic int64_t paid_until;
+} tr_budget_t;
+
+/* now_us: as above. */
+void tr_budget_spend(tr_budget_t *budget, int64_t us, int64_t now_us);
+bool tr_budget_is_spent(const tr_budget_t *budget, int64_t now_us);
+
 #endif

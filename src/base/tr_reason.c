@@ -27,12 +27,18 @@ _Static_assert(sizeof(reasons) / sizeof(reasons[0]) == TR_REFUSED_LAST - TR_REFU
 static const tr_reason_t unavailable = {"unavailable",         503, "temporarily_unavailable", "The token cannot be checked now",
                                         "Service unavailable", NULL};
 
+static const tr_reason_t busy = {
+    "unavailable", 429, "temporarily_unavailable", "Too many forged tokens came from this address", "Too many requests", NULL};
+
 static const tr_reason_t forbidden = {"insufficient_scope", 403,
                                       "insufficient_scope", "The token does not give access to this resource",
                                       "Insufficient scope", NULL};
 
 const tr_reason_t *tr_reason(apr_status_t rv)
 {
+    if (rv == TR_BUSY) {
+        return &busy;
+    }
     return tr_is_refusal(rv) ? &reasons[rv - TR_REFUSED_FIRST] : &unavailable;
 }
 

@@ -43,6 +43,20 @@ static void remember(const memory_t *memory, const tr_gate_t *gate, const tr_tok
     }
 }
 
+static apr_status_t check_signature(const tr_gate_t *gate, const tr_token_t *token)
+{
+    apr_status_t rv;
+
+    if (gate->may_check != NULL && !gate->may_check()) {
+        return TR_BUSY;
+    }
+    rv = tr_keyring_verify(token->issuer->keyring, &token->jws);
+    if (rv == TR_BAD_SIGNATURE && gate->was_forged != NULL) {
+        gate->was_forged();
+    }
+    return rv;
+}
+
 /*
  * Format, algorithm, issuer, key, signature, times of the right type, not expired: what a trusted issuer wrote, and
  * alive. Only the signature is remembered, and stands for the key; all else is asked again.
@@ -64,7 +78,7 @@ static apr_status_t authenticate(tr_token_t *token, const tr_gate_t *gate, tr_st
     }
     if (rv == APR_SUCCESS) {
         is_known = recall(&memory, text);
-        rv = is_known ? APR_SUCCESS : tr_keyring_verify(token->issuer->keyring, &token->jws);
+        rv = is_known ? APR_SUCCESS : check_signature(gate, token);
     }
     if (rv == APR_SUCCESS) {
         rv = tr_token_read_times(token);

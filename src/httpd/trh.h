@@ -259,6 +259,13 @@ void trh_strip_token(request_rec *r, const apr_array_header_t *sources);
 /* TokRevokeUserClaim, or its default. */
 const char *trh_user_claim(const request_rec *r);
 
+/*
+ * The gate of r's server, for this thread to ask for r at once; forged tokens are counted against its client (trh_flood.c). Of
+ * trusted ones: they bring what others gave them, and nothing is counted.
+ */
+const tr_gate_t *trh_gate(const request_rec *r);
+const tr_gate_t *trh_gate_of_trusted(const request_rec *r);
+
 /* Is AuthType Bearer in force here? */
 bool trh_is_bearer(request_rec *r);
 

@@ -184,6 +184,10 @@ void trh_log_verdict(request_rec *r, const char *what, const tr_reason_t *reason
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: the store has not been read for TokRevokeMaxStaleness", what);
         return;
     }
+    if (rv == TR_BUSY) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: too many forged tokens came from this client", what);
+        return;
+    }
     if (reason->http_status == HTTP_SERVICE_UNAVAILABLE) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
                       "TR001: %s: the token could not be checked (OpenSSL, memory or the table failed)", what);
@@ -204,7 +208,7 @@ int trh_refuse(request_rec *r, const tr_reason_t *reason, apr_status_t rv, tr_st
     apr_table_setn(r->notes, TRH_REFUSED_NOTE, "1");
     apr_table_setn(r->subprocess_env, "TOKREVOKE_REASON", reason->word);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (status == HTTP_SERVICE_UNAVAILABLE) {
+    if (status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_TOO_MANY_REQUESTS) {
         trh_set_retry_after(r, TR_RETRY_AFTER_S);
         apr_table_unset(r->err_headers_out, "WWW-Authenticate");
     }

@@ -75,7 +75,7 @@ int trh_check_authn(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);
     trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
-    const tr_gate_t *gate = &trh_server(r->server)->gate;
+    const tr_gate_t *gate = trh_gate(r);
     uint64_t changes = gate->table != NULL ? tr_table_changes(gate->table) : 0;
     tr_identity_t *identity = NULL;
     apr_status_t rv;

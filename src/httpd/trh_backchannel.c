@@ -47,7 +47,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
     request.circumstances = trh_circumstances(r);
     request.now = apr_time_now();
     request.clean_now = trh_clean_now();
-    tr_backchannel_answer(out, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
+    tr_backchannel_answer(out, &request, trh_gate(r), trh_ledger(), r->pool);
 }
 
 int trh_backchannel_handler(request_rec *r)

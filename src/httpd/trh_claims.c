@@ -102,7 +102,7 @@ static void look(view_t *view, request_rec *r)
     view->fields = trh_dir(r)->claim_headers;
     view->found.identity = NULL;
     if (trh_find_token(&found, r, sources) == APR_SUCCESS &&
-        tr_gate_admit(&identity, &trh_server(r->server)->gate, found.token, user_claim, apr_time_now(), r->pool) == APR_SUCCESS &&
+        tr_gate_admit(&identity, trh_gate(r), found.token, user_claim, apr_time_now(), r->pool) == APR_SUCCESS &&
         trh_check_claim_headers(r, &identity) == APR_SUCCESS) {
         view->found.token = found.token;
         view->found.source = found.source;

@@ -161,6 +161,9 @@ void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the store has not been read for TokRevokeMaxStaleness",
                       what);
     }
+    else if (verdict == TR_BUSY) {
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: too many forged tokens came from this client", what);
+    }
     else if (trh_is_said(&last_s)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not revoked: %s: the table, its lock or the store failed again", what);
     }

@@ -61,7 +61,7 @@ tr_guard_t trh_guard_of(request_rec *r, const trh_guarded_t *guarded)
     tr_guard_t guard;
 
     memset(&guard, 0, sizeof(guard));
-    guard.gate = &trh_server(r->server)->gate;
+    guard.gate = trh_gate(r);
     guard.ledger = trh_ledger();
     guard.rotation = guarded->rotation;
     guard.opaque_s = guarded->opaque_s;
@@ -78,7 +78,7 @@ static void log_unknown(request_rec *r, apr_status_t rv, const char *fingerprint
 {
     static _Atomic int64_t last_s;
 
-    if (rv == TR_GATE_UNINFORMED || trh_is_said(&last_s)) {
+    if (rv == TR_GATE_UNINFORMED || rv == TR_BUSY || trh_is_said(&last_s)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "not let on: whether refresh token %s is revoked cannot be known",
                       fingerprint);
         return;

@@ -61,7 +61,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
         tr_answer_refuse(out, answers, HTTP_BAD_REQUEST, "The body must be application/x-www-form-urlencoded", r->pool);
         return;
     }
-    tr_introspect_answer(out, params, &trh_server(r->server)->gate, trh_user_claim(r), apr_time_now(), r->pool);
+    tr_introspect_answer(out, params, trh_gate_of_trusted(r), trh_user_claim(r), apr_time_now(), r->pool);
 }
 
 int trh_introspect_handler(request_rec *r)

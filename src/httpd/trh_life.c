@@ -206,6 +206,8 @@ static void open_gates(apr_pool_t *pconf, server_rec *main_server)
         server->gate.issuers = server->issuers;
         server->gate.table = process.table;
         server->gate.is_informed = is_informed;
+        server->gate.may_check = trh_may_check;
+        server->gate.was_forged = trh_was_forged;
         server->gate.generation = tr_generation_make(server->issuers, pconf);
         server->gate.verified = verified;
     }

@@ -112,7 +112,7 @@ static int log_out(request_rec *r, const wish_t *wish)
     request.circumstances.reason = tr_str_z("logout");
     request.wall = apr_time_now();
     request.now = trh_clean_now();
-    tr_logout_revoke(&result, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
+    tr_logout_revoke(&result, &request, trh_gate(r), trh_ledger(), r->pool);
     clear(r);
     if (result.verdict != APR_SUCCESS) {
         trh_log_failure(r, result.verdict, apr_pstrcat(r->pool, "token ", *result.named != '\0' ? result.named : "-", NULL));

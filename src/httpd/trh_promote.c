@@ -109,7 +109,7 @@ static int take_identity(request_rec *r, const request_rec *part)
     request->token = tr_str(apr_pstrmemdup(r->pool, request->token.len > 0 ? request->token.data : "", request->token.len),
                             request->token.len);
     if (request->identity != NULL) {
-        rv = tr_gate_admit(&identity, &trh_server(r->server)->gate, request->token, trh_user_claim(r), apr_time_now(), r->pool);
+        rv = tr_gate_admit(&identity, trh_gate(r), request->token, trh_user_claim(r), apr_time_now(), r->pool);
         if (rv != APR_SUCCESS && trh_dir(r)->optional != 1) {
             return trh_refuse(r, tr_reason(rv), rv, request->token);
         }

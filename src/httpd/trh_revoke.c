@@ -46,7 +46,7 @@ static void answer(tr_answer_t *out, request_rec *r, const tr_params_t *params, 
     request.now = request.clean_now;
     /* Issuers have the time of day, and a clock that was set right since httpd started would not have it. */
     request.wall = apr_time_now();
-    tr_revoke_answer(out, &request, &trh_server(r->server)->gate, trh_ledger(), r->pool);
+    tr_revoke_answer(out, &request, trh_gate(r), trh_ledger(), r->pool);
 }
 
 int trh_revoke_handler(request_rec *r)

@@ -23,6 +23,13 @@ typedef struct trh_presented_t {
     _Atomic uint64_t unsaid; /* times since */
 } trh_presented_t;
 
+/* Forged tokens of late. */
+typedef struct trh_forgeries_t {
+    tr_budget_t budget; /* time that was spent on them */
+    tr_throttle_t throttle;
+    _Atomic int64_t said_at; /* 0: never */
+} trh_forgeries_t;
+
 /* In shared memory, before the table. Times are of trh_steady_clock, microseconds. */
 typedef struct trh_watch_t {
     _Atomic int64_t followed_at;  /* everything that was stored before is in the table */
@@ -37,7 +44,8 @@ typedef struct trh_watch_t {
     _Atomic uint64_t stalls;
     _Atomic uint64_t presented; /* revoked tokens shown */
     trh_presented_t slot[TRH_PRESENTED_SLOTS];
-    tr_throttle_t throttle;          /* of OAuth clients */
+    tr_throttle_t throttle; /* of OAuth clients */
+    trh_forgeries_t forgeries;
     trh_waits_t waits;               /* of mpm_prefork */
     _Atomic int64_t clients_said_at; /* when it was logged last that the file of TokRevokeClients cannot be used; 0: never */
 } trh_watch_t;
@@ -112,6 +120,10 @@ void trh_follow(trh_shared_t *shared, tr_store_t *store, tr_ledger_t *ledger, se
 
 /* In a child, once a second, where nothing else waits: store what could not be stored before. */
 void trh_retry(tr_store_t *store, server_rec *s);
+
+/* What the gate asks before it checks a signature, and tells when that was wrong (trh_flood.c). */
+bool trh_may_check(void);
+void trh_was_forged(void);
 
 /* Let another child do it at once. */
 void trh_stop_following(trh_shared_t *shared);

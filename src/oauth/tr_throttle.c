@@ -131,3 +131,19 @@ void tr_throttle_forgive(tr_throttle_t *throttle, uint64_t who)
         atomic_store(&slot->failures, 0);
     }
 }
+
+void tr_budget_spend(tr_budget_t *budget, int64_t us, int64_t now_us)
+{
+    int64_t before = atomic_load(&budget->paid_until);
+    int64_t after;
+
+    do {
+        after = (before > now_us ? before : now_us) + (us > 0 ? us : 0);
+        after = after < now_us + TR_BUDGET_MOST_US ? after : now_us + TR_BUDGET_MOST_US;
+    } while (!atomic_compare_exchange_weak(&budget->paid_until, &before, after));
+}
+
+bool tr_budget_is_spent(const tr_budget_t *budget, int64_t now_us)
+{
+    return atomic_load(&budget->paid_until) > now_us + TR_BUDGET_AHEAD_US;
+}

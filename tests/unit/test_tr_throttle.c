@@ -158,6 +158,29 @@ static void threads_count_together(void **state)
     assert_int_equal(tr_throttle_wait_s(throttle, who(throttle, "ip", "app"), NOW), 60);
 }
 
+static void time_is_spent_no_faster_than_it_passes(void **state)
+{
+    tr_budget_t *budget = apr_pcalloc(*state, sizeof(tr_budget_t));
+    int64_t now = 5000000;
+    assert_false(tr_budget_is_spent(budget, now));
+    tr_budget_spend(budget, TR_BUDGET_AHEAD_US, now);
+    assert_false(tr_budget_is_spent(budget, now));
+    tr_budget_spend(budget, 1, now);
+    assert_true(tr_budget_is_spent(budget, now));
+    assert_false(tr_budget_is_spent(budget, now + 1));
+    tr_budget_spend(budget, -1000, now);
+    assert_true(tr_budget_is_spent(budget, now));
+}
+
+static void what_is_spent_far_too_much_is_forgiven(void **state)
+{
+    tr_budget_t *budget = apr_pcalloc(*state, sizeof(tr_budget_t));
+    tr_budget_spend(budget, INT64_C(3600000000), 1000);
+    tr_budget_spend(budget, INT64_C(3600000000), 1000);
+    assert_true(tr_budget_is_spent(budget, 1000 + TR_BUDGET_MOST_US - TR_BUDGET_AHEAD_US - 1));
+    assert_false(tr_budget_is_spent(budget, 1000 + TR_BUDGET_MOST_US - TR_BUDGET_AHEAD_US));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +194,8 @@ int main(void)
         TT_TEST(places_whose_time_is_over_are_used_again),
         TT_TEST(an_address_of_ipv6_counts_by_its_network),
         TT_TEST(threads_count_together),
+        TT_TEST(time_is_spent_no_faster_than_it_passes),
+        TT_TEST(what_is_spent_far_too_much_is_forgiven),
     };
     return TT_RUN(tests);
 }
