@@ -40,24 +40,24 @@ def site(new_server, keys):
     text += (logout("/logout", COOKIE, "TokRevokeLogoutGet On", "TokRevokeLogoutPage {root}/conf/outer.html")
              + logout("/logout/inner", "TokRevokeLogoutGet Off", "TokRevokeLogoutPage {root}/conf/inner.html"))
     text += protected("outer", COOKIE, "TokRevokeStripToken On", "TokRevokeClaimEnv Off", *SHOWN)
-    text += protected("kept", 'Header always set X-Kept yes', where="/p/outer/kept/")
+    text += protected("kept", "Header always set X-Kept yes", where="/p/outer/kept/")
     text += protected("inner", "TokRevokeStripToken Off", "TokRevokeClaimEnv On", where="/p/outer/inner/")
     return server.start(text)
 
 
-def test_answers(site, mint):
+def test_the_inner_place_says_how_revoking_is_answered(site, mint):
     for path, way in (("/answers", "strict form"), ("/answers/kept", "strict form"), ("/answers/inner", "form")):
         is_answer(site.revoke(mint(), path=path), 200, WAYS[way][2])
 
 
-def test_origins(site):
+def test_the_inner_place_says_which_origins_may_call(site):
     for path, good, bad in (("/origin", OUTER, INNER), ("/origin/kept", OUTER, INNER), ("/origin/inner", INNER, OUTER)):
         assert preflight(site, path, good)["Access-Control-Allow-Origin"] == good
         assert preflight(site, path, bad)["Access-Control-Allow-Origin"] is None
 
 
 @pytest.mark.parametrize("path, verdict", [("/cascade", "revoked"), ("/cascade/kept", "revoked"), ("/cascade/inner", None)])
-def test_what_a_refresh_token_takes_along(site, mint, path, verdict):
+def test_the_inner_place_says_what_a_refresh_token_takes_along(site, mint, path, verdict):
     sub = path.replace("/", "-")
     access, refresh = mint(sub=sub), mint(sub=sub, typ="Refresh")
     assert site.revoke(refresh, path=path).status == 200
@@ -65,14 +65,14 @@ def test_what_a_refresh_token_takes_along(site, mint, path, verdict):
 
 
 @pytest.mark.parametrize("path, who", [("/clients", "app"), ("/clients/kept", "app"), ("/clients/inner", "inner")])
-def test_clients(site, mint, path, who):
+def test_the_inner_place_says_which_clients_there_are(site, mint, path, who):
     other = {"app": "inner", "inner": "app"}[who]
     for client, status in ((other, 401), (who, 200)):
         r = site.get(path, FORM, raw_basic(client, SECRET), method="POST", body="token=" + mint())
         assert r.status == status, (client, r)
 
 
-def test_opaque_tokens(site):
+def test_the_inner_place_says_whether_opaque_tokens_are_kept(site):
     db = Database(site)
     for path, stored in (("/opaque", 1), ("/opaque/inner", 0)):
         before = db.state()["last_seq"]
@@ -80,7 +80,7 @@ def test_opaque_tokens(site):
         assert db.state()["last_seq"] - before == stored, path
 
 
-def test_logging_out_by_get_and_the_page_that_asks(site, mint):
+def test_the_inner_place_says_whether_get_logs_out_and_what_page_asks(site, mint):
     token = mint()
     asked = site.get("/logout/inner", "Cookie: session=" + token, HTML)
     assert Page(asked).text("title") == "inner" and not cookies(asked)
@@ -92,7 +92,7 @@ def test_logging_out_by_get_and_the_page_that_asks(site, mint):
     assert site.bearer(PAGE, token).reason == "revoked"
 
 
-def test_what_an_application_sees(site, mint):
+def test_the_inner_place_says_what_an_application_sees(site, mint):
     token = mint()
     for folder, saw, sub in (("outer/", "theme=dark", None), ("outer/kept/", "theme=dark", None),
                              ("outer/inner/", "theme=dark; session=" + token, "alice")):
