@@ -198,7 +198,7 @@ static const char *text_fault(tr_str_t text, apr_size_t max_values)
 
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
-    json_error_t error;
+    json_error_t error = {0};
 
     /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
@@ -211,6 +211,11 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
         return TR_MALFORMED;
     }
     *out = load(text, &error, pool);
+    /* The library names what is wrong with a text; it says nothing where it had no memory. */
+    if (*out == NULL && json_error_code(&error) == json_error_unknown) {
+        *why = "there is no memory to read it";
+        return APR_ENOMEM;
+    }
     if (*out == NULL) {
         *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
         return TR_MALFORMED;
