@@ -162,16 +162,23 @@ static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
     return tr_str(copy, (apr_size_t)(to - copy));
 }
 
+/* The library leaves the error's code alone where it has none. */
+static json_t *load_once(tr_str_t text, json_error_t *error)
+{
+    memset(error, 0, sizeof(*error));
+    return json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+}
+
 static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 {
-    json_t *document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+    json_t *document = load_once(text, error);
 
     if (document == NULL && json_error_code(error) == json_error_numeric_overflow) {
         apr_pool_t *scratch;
 
         apr_pool_create(&scratch, pool);
         text = tame_numbers(text, scratch);
-        document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+        document = load_once(text, error);
         apr_pool_destroy(scratch);
     }
     return document;
@@ -198,7 +205,7 @@ static const char *text_fault(tr_str_t text, apr_size_t max_values)
 
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
-    json_error_t error = {0};
+    json_error_t error;
 
     /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
