@@ -101,8 +101,8 @@ typedef struct tr_jws_t {
 /*
  * Take text apart and look at the header. Three non-empty base64url parts; header and payload objects; no "crit" (RFC
  * 7515 4.1.11: we understand none), "b64" (RFC 7797) or "zip"; alg, kid, typ and cty strings; cty not JWT (RFC 7519
- * 5.2: nested). jku, jwk, x5u, x5c are not looked at. text must live as long as out. Returns APR_SUCCESS, TR_MALFORMED
- * or TR_ALGORITHM (alg none, unknown or no string).
+ * 5.2: nested). jku, jwk, x5u, x5c are not looked at. text must live as long as out. Returns APR_SUCCESS, TR_MALFORMED,
+ * TR_ALGORITHM (alg none, unknown or no string), or APR_ENOMEM.
  */
 TR_MUST_CHECK apr_status_t tr_jws_parse(tr_jws_t *out, tr_str_t text, apr_pool_t *pool);
 

@@ -162,16 +162,23 @@ static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
     return tr_str(copy, (apr_size_t)(to - copy));
 }
 
+/* The library leaves the error's code alone where it has none. */
+static json_t *load_once(tr_str_t text, json_error_t *error)
+{
+    memset(error, 0, sizeof(*error));
+    return json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+}
+
 static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 {
-    json_t *document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+    json_t *document = load_once(text, error);
 
     if (document == NULL && json_error_code(error) == json_error_numeric_overflow) {
         apr_pool_t *scratch;
 
         apr_pool_create(&scratch, pool);
         text = tame_numbers(text, scratch);
-        document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+        document = load_once(text, error);
         apr_pool_destroy(scratch);
     }
     return document;
@@ -211,6 +218,11 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
         return TR_MALFORMED;
     }
     *out = load(text, &error, pool);
+    /* The library names what is wrong with a text; it says nothing where it had no memory. */
+    if (*out == NULL && json_error_code(&error) == json_error_unknown) {
+        *why = "there is no memory to read it";
+        return APR_ENOMEM;
+    }
     if (*out == NULL) {
         *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
         return TR_MALFORMED;

@@ -116,6 +116,15 @@ static tr_str_t ecdsa_to_der(unsigned char buf[MAX_DER_ECDSA_LEN], tr_str_t raw)
     return tr_str((const char *)begin, (apr_size_t)(end - begin));
 }
 
+/* 0 is a signature that is not this key's; where OpenSSL could not find out it is less, and the token may be good. */
+static apr_status_t verdict(int verified)
+{
+    if (verified == 1) {
+        return APR_SUCCESS;
+    }
+    return verified == 0 ? TR_BAD_SIGNATURE : APR_EGENERAL;
+}
+
 static apr_status_t verify_hashed(tr_contexts_t *contexts, const tr_jws_t *jws, const tr_key_t *key)
 {
     unsigned char hash[EVP_MAX_MD_SIZE];
@@ -131,7 +140,7 @@ static apr_status_t verify_hashed(tr_contexts_t *contexts, const tr_jws_t *jws, 
     if (tr_alg_info(jws->alg)->sig_len > 0) {
         sig = ecdsa_to_der(der, sig);
     }
-    return EVP_PKEY_verify(verifier, (const unsigned char *)sig.data, sig.len, hash, len) == 1 ? APR_SUCCESS : TR_BAD_SIGNATURE;
+    return verdict(EVP_PKEY_verify(verifier, (const unsigned char *)sig.data, sig.len, hash, len));
 }
 
 static apr_status_t verify_edwards(tr_contexts_t *contexts, const tr_jws_t *jws, const tr_key_t *key)
@@ -141,10 +150,8 @@ static apr_status_t verify_edwards(tr_contexts_t *contexts, const tr_jws_t *jws,
     if (ctx == NULL) {
         return APR_EGENERAL;
     }
-    return EVP_DigestVerify(ctx, (const unsigned char *)jws->signature.data, jws->signature.len,
-                            (const unsigned char *)jws->signing_input.data, jws->signing_input.len) == 1
-               ? APR_SUCCESS
-               : TR_BAD_SIGNATURE;
+    return verdict(EVP_DigestVerify(ctx, (const unsigned char *)jws->signature.data, jws->signature.len,
+                                    (const unsigned char *)jws->signing_input.data, jws->signing_input.len));
 }
 
 static apr_status_t verify_public(tr_contexts_t *contexts, const tr_jws_t *jws, const tr_key_t *key)

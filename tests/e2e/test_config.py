@@ -196,6 +196,8 @@ BAD = {
     "a header without name": (IN_LOCATION % "TokRevokeTokenFrom header=", "TokRevokeTokenFrom", "header="),
     "a header that cannot be": (IN_LOCATION % 'TokRevokeTokenFrom "header=X Y"', "TokRevokeTokenFrom", "X Y"),
     "a cookie that cannot be": (IN_LOCATION % 'TokRevokeTokenFrom "cookie=a;b"', "TokRevokeTokenFrom", "a;b"),
+    "a header with a word of its own": (IN_LOCATION % "TokRevokeTokenFrom header=Authorization", "TokRevokeTokenFrom", "written header or cookie=NAME"),
+    "cookies as a header": (IN_LOCATION % "TokRevokeTokenFrom header=cookie", "TokRevokeTokenFrom", "written header or cookie=NAME"),
     "a source twice": (IN_LOCATION % "TokRevokeTokenFrom header header", "TokRevokeTokenFrom", "twice"), "no source": (IN_LOCATION % "TokRevokeTokenFrom", "TokRevokeTokenFrom"),
     "an empty claim": (IN_LOCATION % 'TokRevokeUserClaim ""', "TokRevokeUserClaim"), "no claim": (IN_LOCATION % "TokRevokeUserClaim", "TokRevokeUserClaim"),
     "stripping a bit": (IN_LOCATION % "TokRevokeStripToken Some", "TokRevokeStripToken"), "unknown answers": (IN_LOCATION % "TokRevokeAnswers loose",

@@ -61,6 +61,16 @@ def test_the_preflight_of_another_origin_is_given_nothing(site, path, origin):
     assert r["Access-Control-Allow-Origin"] is None and r["Access-Control-Allow-Methods"] is None
 
 
+@pytest.mark.parametrize("asked", ["x-a, x\"b", "x-a;y", "x-a, <script>", "x-a: b"])
+def test_only_names_are_said_back(site, asked):
+    """What an application takes is not known here, so the answer says what was asked for, unless that cannot be names."""
+    usual = preflight(site, "/p/shared/ok.txt", APP, "Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: x-a, X_b")
+    assert (usual["Access-Control-Allow-Methods"], usual["Access-Control-Allow-Headers"]) == ("PUT", "x-a, X_b")
+    r = preflight(site, "/p/shared/ok.txt", APP, "Access-Control-Request-Method: PUT;x", "Access-Control-Request-Headers: " + asked)
+    assert r["Access-Control-Allow-Origin"] == APP and words(r["Access-Control-Allow-Headers"]) == {"authorization", "content-type"}
+    assert r["Access-Control-Allow-Methods"] == "GET"
+
+
 def test_options_tells_the_methods(site):
     for path in ("/plain", "/listed"):
         for r in (site.get(path, method="OPTIONS"), preflight(site, path, "https://evil.test")):

@@ -51,6 +51,8 @@ RewriteRule "^/nice/(.*)$" "/p/login/$1" [PT]
        + protected("script", COOKIE, LOGIN, "ErrorDocument 401 /why")
        + protected("inner", COOKIE, LOGIN, "ErrorDocument 401 /p/inner/page.shtml")
        + protected("missing", "ErrorDocument 404 /p/login/page.shtml")
+       + '<Location "/open/">\nErrorDocument 404 /p/login/page.shtml\n</Location>\n'
+       + '<Location "/short/">\nRewriteEngine On\nRewriteRule "." "/p/login/ok.txt" [END]\n</Location>\n'
        + protected("off", COOKIE, "TokRevokeLoginURL off", where="/p/login/off/")
        + '<Directory "{root}/htdocs/ht">\nAllowOverride AuthConfig\n</Directory>\n'
        + protected("cors", COOKIE, LOGIN, "TokRevokeAllowOrigin https://app.test")
@@ -251,6 +253,20 @@ def test_the_error_document_of_something_else_sends_nobody_away(site, mint):
     assert r.status == 404
     old = site.get("/p/missing/none.txt", HTML)
     assert old.status == 401 and old.all("Location") == []
+
+
+def test_the_locked_error_document_of_an_open_place_sends_nobody_away(site, mint):
+    """Who asked for what is not there is told so, and not to log in for the page that says it."""
+    r = site.get("/open/none.txt", *NAVIGATE)
+    assert r.status == 404 and r.all("Location") == [] and "|404" not in r.text
+    assert site.get("/open/none.txt", *NAVIGATE, "Cookie: __Host-session=" + mint()).text == "(none)|404\n"
+
+
+def test_behind_a_redirect_inside_httpd_the_login_page_is_told_the_address_of_before(site, mint):
+    assert asked(site.get("/short/me?a=1", *NAVIGATE)) == "/short/me?a=1"
+    r = site.get("/short/me", *NAVIGATE, method="POST", body="x")
+    assert r.status == 401 and r.all("Location") == []
+    assert site.get("/short/me", *NAVIGATE, "Cookie: __Host-session=" + mint()).text == "the protected page\n"
 
 
 def test_a_part_of_a_page_sends_nobody_away(site):

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <apr_dbd.h>
+#include <apr_global_mutex.h>
 #include <jansson.h>
 #include <openssl/bio.h>
 #include <openssl/bn.h>
@@ -273,3 +274,5 @@ FAILING_CALL(ssize_t, pwrite, ENOSPC, (int fd, const void *bytes, size_t len, of
 
 FAILING_OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
 FAILING_OPEN(openat, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
+
+FAILING(TT_LOCKS, apr_status_t, apr_global_mutex_lock, APR_EGENERAL, (apr_global_mutex_t * lock), (lock))

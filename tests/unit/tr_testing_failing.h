@@ -12,7 +12,8 @@ typedef enum tt_failing_t {
     TT_MEMORY = 2, /* malloc, calloc, a place in the thread */
     TT_JSON = 4,
     TT_SQL = 8,
-    TT_FILES = 16
+    TT_FILES = 16,
+    TT_LOCKS = 32 /* between processes */
 } tt_failing_t;
 
 /* The nth call from now on of these kinds fails (1: the next), in whichever thread; for_good: so do all after it. */
