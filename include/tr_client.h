@@ -55,6 +55,9 @@ typedef struct tr_credentials_t {
     tr_str_t secret[TR_READINGS]; /* NUL-terminated; not empty, at most TR_MAX_CLIENT_SECRET_LEN bytes */
 } tr_credentials_t;
 
+/* Overwrite the secrets when they have been checked, in params (may be NULL), too. Ids stay. */
+void tr_credentials_wipe(tr_credentials_t *credentials, const tr_params_t *params);
+
 /*
  * RFC 6749 2.3.1: from the Authorization field (NULL: none; another scheme than Basic is none), and from the parameters of the
  * body (NULL: none). Basic is read form-decoded first, then as it stands. Returns APR_SUCCESS, with *why set where there is no

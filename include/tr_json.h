@@ -63,6 +63,9 @@ const tr_json_t *tr_json_at(const tr_json_t *array, apr_size_t i);
 typedef void (*tr_json_member_fn)(void *baton, const char *name, const tr_json_t *value);
 void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton);
 
+/* Overwrite a string that is a secret; it stays as long, of NUL bytes. Anything else, and NULL, is left alone. */
+void tr_json_wipe(const tr_json_t *value);
+
 /*
  * Take a document away from the pool it was parsed in: the caller owns it from now on, and frees it by tr_json_drop. Any number
  * of threads may read it meanwhile. False: it stays the pool's, because this version of the library lets only one thread read.

@@ -13,6 +13,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "tr_digest.h"
 #include "tr_json_plain.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
@@ -179,6 +180,7 @@ static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
         apr_pool_create(&scratch, pool);
         text = tame_numbers(text, scratch);
         document = load_once(text, error);
+        tr_wipe((char *)text.data, text.len); /* it may hold secrets */
         apr_pool_destroy(scratch);
     }
     return document;
@@ -203,6 +205,15 @@ static const char *text_fault(tr_str_t text, apr_size_t max_values)
     return shape.values > max_values ? "it holds too many values" : NULL;
 }
 
+/* The library goes on with what it stands at, which may be a part of a secret. */
+static const char *explain(const json_error_t *error, apr_pool_t *pool)
+{
+    const char *near = strstr(error->text, " near '");
+    int len = (int)(near != NULL ? (apr_size_t)(near - error->text) : strlen(error->text));
+
+    return apr_psprintf(pool, "line %d, column %d: %.*s", error->line, error->column, len, error->text);
+}
+
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
     json_error_t error;
@@ -224,7 +235,7 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
         return APR_ENOMEM;
     }
     if (*out == NULL) {
-        *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
+        *why = explain(&error, pool);
         return TR_MALFORMED;
     }
     apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
@@ -359,6 +370,13 @@ void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton)
 #define CAN_BE_READ_BY_ALL (JANSSON_VERSION_HEX >= 0x020c00)
 
 /* The owner changes instead of one more being counted: not every build of the library counts references atomically. */
+void tr_json_wipe(const tr_json_t *value)
+{
+    if (json_is_string(in(value))) {
+        tr_wipe((char *)json_string_value(in(value)), json_string_length(in(value)));
+    }
+}
+
 bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool)
 {
     if (CAN_BE_READ_BY_ALL) {

@@ -5,6 +5,8 @@
 #include <http_protocol.h>
 #include <util_filter.h>
 
+#include "tr_digest.h"
+
 #define MIB ((apr_size_t)1024 * 1024)
 #define READ_LEN 8192
 #define FIRST_LEN 4096
@@ -24,6 +26,7 @@ bool trh_buffer_add(trh_buffer_t *buffer, const char *data, apr_size_t n)
         larger = apr_palloc(buffer->pool, room);
         if (buffer->len > 0) {
             memcpy(larger, buffer->data, buffer->len);
+            tr_wipe(buffer->data, buffer->len);
         }
         buffer->data = larger;
         buffer->room = room;
@@ -33,6 +36,22 @@ bool trh_buffer_add(trh_buffer_t *buffer, const char *data, apr_size_t n)
         buffer->len += n;
     }
     return true;
+}
+
+/* httpd's own buffer of what came over the network, if nobody else holds it: what is in there was given to us alone. */
+static void wipe_bucket(const apr_bucket *b, const char *data, apr_size_t n)
+{
+    if (APR_BUCKET_IS_HEAP(b) && ((const apr_bucket_heap *)b->data)->refcount.refcount == 1) {
+        tr_wipe((char *)data, n);
+    }
+}
+
+static apr_status_t wipe_body(void *baton)
+{
+    tr_str_t *body = baton;
+
+    tr_wipe((char *)body->data, body->len);
+    return APR_SUCCESS;
 }
 
 /* Add a brigade's data to body. OK, or the status to answer; *done when the body has ended. */
@@ -55,6 +74,7 @@ static int take(trh_buffer_t *body, bool *done, apr_bucket_brigade *bb)
         if (!trh_buffer_add(body, data, n)) {
             return HTTP_REQUEST_ENTITY_TOO_LARGE;
         }
+        wipe_bucket(b, data, n);
     }
     return OK;
 }
@@ -123,6 +143,9 @@ static int read_body(tr_str_t *out, request_rec *r, apr_size_t max_len)
         return status;
     }
     *out = tr_str(body.data, body.len);
+    if (body.len > 0) {
+        apr_pool_cleanup_register(r->pool, apr_pmemdup(r->pool, out, sizeof(*out)), wipe_body, apr_pool_cleanup_null);
+    }
     return OK;
 }
 

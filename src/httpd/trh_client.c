@@ -182,6 +182,7 @@ bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec
     tr_credentials_t credentials;
     tr_clients_t *clients;
     const char *why = NULL;
+    bool is_known;
 
     memset(out, 0, sizeof(*out));
     if (path == NULL) {
@@ -193,10 +194,13 @@ bool trh_authenticate_client(tr_client_t *out, tr_answer_t *refusal, request_rec
     }
     if (tr_clients_read(&clients, &why, path, ap_unixd_config.user_id, r->pool) != APR_SUCCESS) {
         log_broken(r, why);
+        tr_credentials_wipe(&credentials, params);
         tr_client_unavailable(refusal, answers, r->pool);
         return false;
     }
-    if (!check(out, refusal, r, clients, &credentials, why, answers)) {
+    is_known = check(out, refusal, r, clients, &credentials, why, answers);
+    tr_credentials_wipe(&credentials, params);
+    if (!is_known) {
         return false;
     }
     if (out->kind == TR_CLIENT_CONFIDENTIAL && r->user == NULL) {

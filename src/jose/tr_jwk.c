@@ -11,6 +11,7 @@
 #include <openssl/param_build.h>
 
 #include "tr_base64url.h"
+#include "tr_digest.h"
 #include "tr_key.h"
 #include "tr_limits.h"
 
@@ -181,8 +182,14 @@ static apr_status_t read_oct(tr_key_t **out, job_t *job, tr_alg_t *pinned)
 {
     const tr_key_t *key;
     tr_str_t secret;
+    apr_status_t rv;
 
-    if (octets(&secret, job, "k") != APR_SUCCESS || tr_key_from_secret(&key, &job->why, secret, tr_str(NULL, 0), job->pool)) {
+    if (octets(&secret, job, "k") != APR_SUCCESS) {
+        return APR_EINVAL;
+    }
+    rv = tr_key_from_secret(&key, &job->why, secret, tr_str(NULL, 0), job->pool);
+    tr_wipe((char *)secret.data, secret.len);
+    if (rv != APR_SUCCESS) {
         return APR_EINVAL;
     }
     if (pinned != NULL && (TR_ALG_BIT(*pinned) & TR_ALG_HS_SET) && !(key->algs & TR_ALG_BIT(*pinned))) {
@@ -308,15 +315,19 @@ static apr_status_t find_keys(const tr_json_t **keys, const char **why, tr_str_t
     return APR_SUCCESS;
 }
 
-apr_status_t tr_keys_from_jwks(tr_keys_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
+/* The library frees strings as they are. */
+static void wipe_secrets(const tr_json_t *set)
 {
-    const tr_json_t *set;
-    tr_keys_t *keys;
-    apr_status_t rv = find_keys(&set, why, text, pool);
-
-    if (rv != APR_SUCCESS) {
-        return rv;
+    for (apr_size_t i = 0; i < tr_json_len(set); i++) {
+        tr_json_wipe(tr_json_get(tr_json_at(set, i), "k"));
     }
+}
+
+static apr_status_t read_keys(tr_keys_t **out, const char **why, const tr_json_t *set, apr_pool_t *pool)
+{
+    tr_keys_t *keys;
+    apr_status_t rv;
+
     keys = apr_pcalloc(pool, sizeof(*keys));
     keys->key = apr_pcalloc(pool, tr_json_len(set) * sizeof(tr_key_t *));
     for (apr_size_t i = 0; i < tr_json_len(set); i++) {
@@ -331,4 +342,16 @@ apr_status_t tr_keys_from_jwks(tr_keys_t **out, const char **why, tr_str_t text,
     }
     *out = keys;
     return APR_SUCCESS;
+}
+
+apr_status_t tr_keys_from_jwks(tr_keys_t **out, const char **why, tr_str_t text, apr_pool_t *pool)
+{
+    const tr_json_t *set;
+    apr_status_t rv = find_keys(&set, why, text, pool);
+
+    if (rv == APR_SUCCESS) {
+        rv = read_keys(out, why, set, pool);
+        wipe_secrets(set);
+    }
+    return rv;
 }

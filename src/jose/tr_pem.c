@@ -8,6 +8,7 @@
 
 #include "tr_key.h"
 #include "tr_limits.h"
+#include "tr_secret.h"
 
 static bool holds(tr_str_t text, const char *word)
 {
@@ -107,7 +108,6 @@ static apr_status_t wipe(void *baton)
 {
     tr_key_t *key = baton;
 
-    OPENSSL_cleanse((char *)key->secret.data, key->secret.len);
     OPENSSL_cleanse(key->material, sizeof(key->material));
     return APR_SUCCESS;
 }
@@ -131,7 +131,10 @@ apr_status_t tr_key_from_secret(const tr_key_t **out, const char **why, tr_str_t
     }
     key = apr_pcalloc(pool, sizeof(*key));
     key->kid = tr_str(tr_str_dup_z(kid, pool), kid.len);
-    key->secret = tr_str(tr_str_dup_z(secret, pool), secret.len);
+    if (tr_secret_keep(&key->secret, secret, pool) != APR_SUCCESS) {
+        *why = "there is no memory for it";
+        return APR_ENOMEM;
+    }
     key->algs = tr_key_hmac_algs(secret.len);
     tr_key_measure(key);
     apr_pool_cleanup_register(pool, key, wipe, apr_pool_cleanup_null);

@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 
 #include "tr_base64url.h"
+#include "tr_digest.h"
 #include "tr_limits.h"
 
 /* ---- Basic ------------------------------------------------------------------------------------------------- */
@@ -34,6 +35,7 @@ static bool decode_base64(tr_str_t *out, tr_str_t in, apr_pool_t *pool)
 {
     char *url = apr_pstrmemdup(pool, in.data, in.len);
     apr_size_t len = in.len;
+    bool decoded;
 
     if (in.len == 0 || in.len % 4 != 0) {
         return false;
@@ -52,7 +54,9 @@ static bool decode_base64(tr_str_t *out, tr_str_t in, apr_pool_t *pool)
             url[i] = '_';
         }
     }
-    return tr_base64url_decode(out, tr_str(url, len), pool) == APR_SUCCESS;
+    decoded = tr_base64url_decode(out, tr_str(url, len), pool) == APR_SUCCESS;
+    tr_wipe(url, in.len);
+    return decoded;
 }
 
 /* ---- readings ---------------------------------------------------------------------------------------------- */
@@ -98,8 +102,10 @@ static void read_basic(tr_credentials_t *out, const char **why, tr_str_t token68
     secret = tr_str(colon + 1, text.len - id.len - 1);
     if (tr_form_decode(&plain_id, id, pool) == APR_SUCCESS && tr_form_decode(&plain_secret, secret, pool) == APR_SUCCESS) {
         add_reading(out, plain_id, plain_secret, pool);
+        tr_wipe((char *)plain_secret.data, plain_secret.len);
     }
     add_reading(out, id, secret, pool);
+    tr_wipe((char *)secret.data, secret.len);
     *why = "client_id or secret is empty, too long, or holds a character that it cannot have";
 }
 
@@ -163,6 +169,18 @@ static void use_body(tr_credentials_t *out, const char **why, const body_t *body
     else if (can_be_id(body->id)) {
         out->id[0] = body->id;
         out->readings = 1;
+    }
+}
+
+void tr_credentials_wipe(tr_credentials_t *credentials, const tr_params_t *params)
+{
+    tr_str_t secret;
+
+    for (int i = 0; i < credentials->readings; i++) {
+        tr_wipe((char *)credentials->secret[i].data, credentials->secret[i].len);
+    }
+    if (params != NULL && tr_params_get(&secret, params, "client_secret") == APR_SUCCESS) {
+        tr_wipe((char *)secret.data, secret.len);
     }
 }
 

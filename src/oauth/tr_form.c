@@ -163,6 +163,7 @@ static void add_member(void *baton, const char *name, const tr_json_t *value)
     if (tr_json_string(&text, value)) {
         copy = apr_palloc(reader->pool, sizeof(*copy));
         *copy = tr_str(tr_str_dup_z(text, reader->pool), text.len);
+        tr_json_wipe(value); /* a token or a secret, as like as not, of which one copy is enough */
     }
     apr_hash_set(reader->params->value, apr_pstrdup(reader->pool, name), APR_HASH_KEY_STRING, copy);
 }

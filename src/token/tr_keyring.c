@@ -260,7 +260,7 @@ void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key)
 static apr_status_t read_file(tr_keys_t **keys, apr_pool_t **pool, const char **why, key_file_t *file, apr_pool_t *report_pool)
 {
     unsigned char digest[TR_SHA256_LEN] = {0};
-    tr_str_t text;
+    tr_str_t text = tr_str(NULL, 0);
     apr_status_t rv;
 
     apr_pool_create(pool, NULL);
@@ -274,6 +274,9 @@ static apr_status_t read_file(tr_keys_t **keys, apr_pool_t **pool, const char **
     }
     if (rv == APR_SUCCESS) {
         rv = tr_keys_from_jwks(keys, why, text, *pool);
+    }
+    if (text.len > 0) {
+        tr_wipe((char *)text.data, text.len); /* it may hold secrets */
     }
     if (rv == APR_SUCCESS) {
         memcpy(file->digest, digest, sizeof(digest));

@@ -3,6 +3,8 @@
 import json
 import socket
 
+import leaks
+
 
 class Response:
     def __init__(self, status, headers, body):
@@ -57,6 +59,7 @@ class Conn:
         self.sock.close()
 
     def send_raw(self, data):
+        leaks.known.hear(data)
         self.sock.sendall(data)
 
     def send(self, method, path, *headers, body=None, host=None):

@@ -15,6 +15,7 @@ import h2.exceptions
 import h2.settings
 
 import client
+import leaks
 import tls
 from client import Response
 
@@ -102,6 +103,7 @@ class Conn(client.Conn):
             raise ConnectionResetError(str(e)) from e
 
     def send_raw(self, data):
+        leaks.known.hear(data)
         if self.last is not None and self.stream is None:
             raise ConnectionResetError("the server takes no more requests here")
         self.unsent += data

@@ -16,6 +16,7 @@ import time
 import weakref
 from pathlib import Path
 
+import leaks
 import tls
 import workers
 from client import Conn
@@ -168,7 +169,9 @@ class Httpd:
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
         fresh = path.with_name(path.name + ".new")
-        fresh.write_bytes(content if isinstance(content, bytes) else content.encode())
+        content = content if isinstance(content, bytes) else content.encode()
+        leaks.known.hear_file(name, content)
+        fresh.write_bytes(content)
         fresh.chmod(mode or (0o600 if name.startswith("conf/") and name.endswith((".bin", ".secret")) else 0o644))
         os.rename(fresh, path)
         return path
@@ -207,7 +210,7 @@ Timeout 30
 LimitRequestFieldSize 65536
 LimitRequestLine 65536
 ErrorLog "{root}/logs/error"
-LogLevel info
+LogLevel info{' tokrevoke:trace8' if self.with_module else ''}
 LogFormat "%P %>s %{{tokrevoke-reason}}n %u \\"%r\\" %{{X-Mark}}i" marked
 CustomLog "{root}/logs/access" marked
 TypesConfig /dev/null
@@ -249,6 +252,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         self.write("conf/test.conf", self.compose(text))
         done = subprocess.run(self.command("-t", name="test.conf"), capture_output=True, text=True, timeout=60,
                               env=environment(self.root), check=False)
+        assert not leaks.known.leaks(done.stdout + done.stderr)
         return done.returncode, done.stdout + done.stderr
 
     # ---- life ----
@@ -276,6 +280,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
                 self.process.terminate()
                 self.process.wait(20)
         assert status != 0, self.error_log()
+        assert not leaks.known.leaks(self.error_log())
         self.seen = len(self.error_log())
         return self.error_log()
 
@@ -526,7 +531,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         """Lines since the last call that nobody announced."""
         text = self.error_log()
         fresh, self.seen = text[self.seen:], len(text)
-        bad = []
+        bad = ["a token, a jti or a secret is in the log: " + line for line in leaks.known.leaks(fresh)]
         for line in fresh.splitlines():
             if not (LEVEL.search(line) or ALARM.search(line)):
                 continue

@@ -251,6 +251,38 @@ static void members_that_are_no_strings_are_a_bad_request(void **state)
     }
 }
 
+/* Every byte of it, wherever it was decoded or copied to; the ids are asked for afterwards. */
+static void secrets_are_wiped_and_ids_stay(void **state)
+{
+    static const char *const bodies[] = {"client_id=app&client_secret=geheim",
+                                         "{\"client_id\":\"app\",\"client_secret\":\"geheim\"}"};
+    for (int i = 0; i < 2; i++) {
+        tr_params_t *params;
+        const char *why = NULL;
+        tr_credentials_t c;
+        tr_str_t left;
+        tr_body_type_t type = i == 0 ? TR_BODY_FORM : TR_BODY_JSON;
+        assert_int_equal(tr_params_from_body(&params, &why, type, tr_str_z(bodies[i]), *state), APR_SUCCESS);
+        assert_int_equal(tr_credentials_read(&c, &why, NULL, params, *state), APR_SUCCESS);
+        assert_str_is(c.secret[0], "geheim");
+        tr_credentials_wipe(&c, params);
+        assert_int_equal(tr_params_get(&left, params, "client_secret"), APR_SUCCESS);
+        assert_memory_equal(left.data, "\0\0\0\0\0\0", 6);
+        assert_memory_equal(c.secret[0].data, "\0\0\0\0\0\0", 6);
+        assert_str_is(c.id[0], "app");
+    }
+    asked_t asked = ask(basic("app:ge+heim", *state), NULL, *state);
+    assert_int_equal(asked.c.readings, 2);
+    tr_credentials_wipe(&asked.c, NULL);
+    for (int i = 0; i < 2; i++) {
+        assert_memory_equal(asked.c.secret[i].data, "\0\0\0\0\0\0\0", 7);
+        assert_str_is(asked.c.id[i], "app");
+    }
+    asked = ask(NULL, "client_id=app", *state);
+    tr_credentials_wipe(&asked.c, NULL);
+    assert_str_is(asked.c.id[0], "app");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +301,7 @@ int main(void)
         TT_TEST(basic_and_another_client_id_are_a_bad_request),
         TT_TEST(a_client_id_beside_basic_tells_which_reading_is_meant),
         TT_TEST(members_that_are_no_strings_are_a_bad_request),
+        TT_TEST(secrets_are_wiped_and_ids_stay),
     };
     return TT_RUN(tests);
 }

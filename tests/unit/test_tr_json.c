@@ -543,6 +543,37 @@ static void members_weigh_no_less_than_they_take(void **state)
     }
 }
 
+/* A file of keys that was cut off would else show the beginning of a secret in the log. */
+static void what_is_wrong_is_said_without_the_text(void **state)
+{
+    static const char *const bad[] = {"{\"k\":\"geheim", "{\"k\":geheim}", "{\"k\":\"geheim\"\"geheim\"}",
+                                      "{\"k\":\"\\qgeheim\"}", "{\"geheim\":1,\"geheim\":2}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const tr_json_t *json;
+        const char *why = NULL;
+        assert_int_equal(tr_json_parse_why(&json, &why, tr_str_z(bad[i]), *state), TR_MALFORMED);
+        assert_non_null(strstr(why, "line 1, column "));
+        if (strstr(why, "heim") != NULL)
+            fail_msg("%s", why);
+    }
+}
+
+static void a_string_can_be_wiped_and_stays_as_long(void **state)
+{
+    static const char *const texts[] = {"{\"a\":\"geheim\",\"n\":5}", "{\"a\":\"g\\u0065heim\",\"n\":5}"};
+    for (int i = 0; i < 2; i++) {
+        const tr_json_t *json;
+        tr_str_t text;
+        assert_int_equal(tr_json_parse(&json, tr_str_z(texts[i]), *state), APR_SUCCESS);
+        tr_json_wipe(tr_json_get(json, "a"));
+        tr_json_wipe(tr_json_get(json, "n"));
+        tr_json_wipe(tr_json_get(json, "absent"));
+        assert_true(tr_json_string(&text, tr_json_get(json, "a")));
+        assert_int_equal(text.len, 6);
+        assert_memory_equal(text.data, "\0\0\0\0\0\0", 6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +591,8 @@ int main(void)
         TT_TEST(only_valid_utf8_is_read),
         TT_TEST(escapes_must_name_characters),
         TT_TEST(numbers_read_as_their_nearest_value),
+        TT_TEST(what_is_wrong_is_said_without_the_text),
+        TT_TEST(a_string_can_be_wiped_and_stays_as_long),
         TT_TEST(a_number_beyond_all_bounds_reads_as_null),
         TT_TEST(text_that_looks_like_a_big_number_stays_text),
         TT_TEST(what_is_no_number_is_refused),
