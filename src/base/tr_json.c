@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "tr_json_plain.h"
+#include "tr_json_read.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -164,16 +165,16 @@ static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
 
 static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 {
-    json_t *document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
+    apr_pool_t *scratch;
+    json_t *document;
+
+    apr_pool_create(&scratch, pool);
+    document = tr_json_read(text, error, scratch);
 
     if (document == NULL && json_error_code(error) == json_error_numeric_overflow) {
-        apr_pool_t *scratch;
-
-        apr_pool_create(&scratch, pool);
-        text = tame_numbers(text, scratch);
-        document = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
-        apr_pool_destroy(scratch);
+        document = tr_json_read(tame_numbers(text, scratch), error, scratch);
     }
+    apr_pool_destroy(scratch);
     return document;
 }
 
@@ -196,9 +197,33 @@ static const char *text_fault(tr_str_t text, apr_size_t max_values)
     return shape.values > max_values ? "it holds too many values" : NULL;
 }
 
+/*
+ * Where it has no memory the library says nothing, or calls a good string bad. Nobody may be told that a token is bad because of that, for
+ * there is nothing to revoke in a bad one. So what is refused is read once more, after as much memory as the text takes was to be had.
+ */
+static apr_status_t load_surely(json_t **out, json_error_t *error, tr_str_t text, apr_pool_t *pool)
+{
+    json_t *probe;
+
+    *out = load(text, error, pool);
+    if (*out == NULL && error->text[0] != '\0') {
+        probe = json_stringn_nocheck(text.data, text.len);
+        if (probe == NULL) {
+            return APR_ENOMEM;
+        }
+        json_decref(probe);
+        *out = load(text, error, pool);
+    }
+    if (*out != NULL) {
+        return APR_SUCCESS;
+    }
+    return error->text[0] != '\0' ? TR_MALFORMED : APR_ENOMEM;
+}
+
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
     json_error_t error;
+    apr_status_t rv;
 
     /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
@@ -210,10 +235,14 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
     if (*why != NULL) {
         return TR_MALFORMED;
     }
-    *out = load(text, &error, pool);
-    if (*out == NULL) {
+    rv = load_surely(out, &error, text, pool);
+    if (rv == APR_ENOMEM) {
+        *why = "there is no memory to read it";
+        return rv;
+    }
+    if (rv != APR_SUCCESS) {
         *why = apr_psprintf(pool, "line %d, column %d: %s", error.line, error.column, error.text);
-        return TR_MALFORMED;
+        return rv;
     }
     apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
     return APR_SUCCESS;
