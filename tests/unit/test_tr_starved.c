@@ -200,7 +200,7 @@ static apr_status_t read_set(act_t *act)
     const char *why = NULL;
     apr_status_t rv = tr_keys_from_jwks(&set, &why, tr_str_z(act->text), act->pool);
     if (rv == APR_SUCCESS && set->count != KINDS)
-        fail_msg("only %d keys of %d", set->count, KINDS);
+        fail_msg("only %d keys of %d", (int)set->count, (int)KINDS);
     return rv;
 }
 
