@@ -101,6 +101,7 @@ UNIT_PROGS  := $(UNIT_SRCS:%.c=$(B)/%)
 RACE_PROGS  := $(RACE_SRCS:%.c=$(B)/%)
 COST_PROGS  := $(B)/tests/cost/gate $(B)/tests/cost/worst
 FUZZ_PROGS  := $(FUZZ_SRCS:%.c=$(B)/%)
+FILL_STORE  := $(B)/bench/fill_store
 
 # ---- the module --------------------------------------------------------------------------------------------------
 
@@ -241,14 +242,14 @@ hostile: $(MODULE)
 CRASH_ROUNDS ?= 25
 SOAK_ROUNDS  ?= 1200
 .PHONY: crash soak
-crash: $(MODULE) node
+crash: $(MODULE) node $(FILL_STORE)
 	@echo "== crash: mpm_$(MPM), $(MODULE)"
-	TR_CRASH_ROUNDS=$(CRASH_ROUNDS) TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_NODE=$(abspath $(NODE_DIR)) \
+	TR_FILL_STORE=$(abspath $(FILL_STORE)) TR_CRASH_ROUNDS=$(CRASH_ROUNDS) TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_NODE=$(abspath $(NODE_DIR)) \
 	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
 	  $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
-	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="tests/e2e/test_store_restart.py tests/e2e/test_cutoff_race.py" \
+	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="$(addprefix tests/e2e/test_,store_restart.py cutoff_race.py turnover.py)" \
 	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 	@$(MAKE) --no-print-directory soak-requests
 
@@ -349,8 +350,7 @@ $(B)/bench/rooms: bench/rooms.c bench/rooms_gate.c bench/measure.c bench/rooms.h
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT_TESTS) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $(filter %.c,$^) $(TEST_LIB) $(LIB) $(TEST_LIBS)
 
-# Fills a database for the measurements as the module would have.
-FILL_STORE := $(B)/bench/fill_store
+# Fills a database as the module would have.
 $(FILL_STORE): bench/fill_store.c $(LIB)
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(BASE_FLAGS) $(STRICT) $(TEST_INC) $(LDFLAGS) $(SAN_LDFLAGS) -o $@ $< $(LIB) $(TEST_LIBS)

@@ -26,7 +26,7 @@ typedef enum tr_json_type_t {
 /* Parse text. The document is freed with pool. Returns APR_SUCCESS, TR_MALFORMED, or APR_ENOMEM. */
 TR_MUST_CHECK apr_status_t tr_json_parse(const tr_json_t **out, tr_str_t text, apr_pool_t *pool);
 
-/* The same, and on failure *why (may be NULL) says what is wrong, for an administrator. */
+/* The same, and on an error *why (may be NULL) says what is wrong, for an administrator. */
 TR_MUST_CHECK apr_status_t tr_json_parse_why(const tr_json_t **out, const char **why, tr_str_t text, apr_pool_t *pool);
 
 /*

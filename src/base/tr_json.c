@@ -15,6 +15,7 @@
 
 #include "tr_digest.h"
 #include "tr_json_plain.h"
+#include "tr_json_read.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
@@ -163,26 +164,20 @@ static tr_str_t tame_numbers(tr_str_t text, apr_pool_t *pool)
     return tr_str(copy, (apr_size_t)(to - copy));
 }
 
-/* The library leaves the error's code alone where it has none. */
-static json_t *load_once(tr_str_t text, json_error_t *error)
-{
-    memset(error, 0, sizeof(*error));
-    return json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, error);
-}
-
 static json_t *load(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 {
-    json_t *document = load_once(text, error);
+    apr_pool_t *scratch;
+    json_t *document;
+
+    apr_pool_create(&scratch, pool);
+    document = tr_json_read(text, error, scratch);
 
     if (document == NULL && json_error_code(error) == json_error_numeric_overflow) {
-        apr_pool_t *scratch;
-
-        apr_pool_create(&scratch, pool);
         text = tame_numbers(text, scratch);
-        document = load_once(text, error);
+        document = tr_json_read(text, error, scratch);
         tr_wipe((char *)text.data, text.len); /* it may hold secrets */
-        apr_pool_destroy(scratch);
     }
+    apr_pool_destroy(scratch);
     return document;
 }
 
@@ -214,9 +209,33 @@ static const char *explain(const json_error_t *error, apr_pool_t *pool)
     return apr_psprintf(pool, "line %d, column %d: %.*s", error->line, error->column, len, error->text);
 }
 
+/*
+ * Where it has no memory the library says nothing, or calls a good string bad. Nobody may be told that a token is bad because of that, for
+ * there is nothing to revoke in a bad one. So what is refused is read once more, after as much memory as the text takes was to be had.
+ */
+static apr_status_t load_surely(json_t **out, json_error_t *error, tr_str_t text, apr_pool_t *pool)
+{
+    json_t *probe;
+
+    *out = load(text, error, pool);
+    if (*out == NULL && error->text[0] != '\0') {
+        probe = json_stringn_nocheck(text.data, text.len);
+        if (probe == NULL) {
+            return APR_ENOMEM;
+        }
+        json_decref(probe);
+        *out = load(text, error, pool);
+    }
+    if (*out != NULL) {
+        return APR_SUCCESS;
+    }
+    return error->text[0] != '\0' ? TR_MALFORMED : APR_ENOMEM;
+}
+
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
     json_error_t error;
+    apr_status_t rv;
 
     /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
@@ -228,15 +247,14 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
     if (*why != NULL) {
         return TR_MALFORMED;
     }
-    *out = load(text, &error, pool);
-    /* The library names what is wrong with a text; it says nothing where it had no memory. */
-    if (*out == NULL && json_error_code(&error) == json_error_unknown) {
+    rv = load_surely(out, &error, text, pool);
+    if (rv == APR_ENOMEM) {
         *why = "there is no memory to read it";
-        return APR_ENOMEM;
+        return rv;
     }
-    if (*out == NULL) {
+    if (rv != APR_SUCCESS) {
         *why = explain(&error, pool);
-        return TR_MALFORMED;
+        return rv;
     }
     apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
     return APR_SUCCESS;

@@ -224,13 +224,15 @@ def test_a_start_without_the_database_fails_and_says_so_without_the_password(new
 
 
 def test_a_damaged_row_is_not_served(new_pair, pg, mint):
-    """Changed, deleted, or the count of them changed, behind httpd's back: the next start refuses."""
+    """Changed, deleted, or the count of them or the version changed, behind httpd's back: the next start refuses."""
     site = new_pair(children=1).up()
     revoke_all(site, [mint() for _ in range(4)])
     site.kill_all()
     for harm in ("UPDATE tokrevoke_revocations SET value = value || 'x' WHERE seq = 2",
                  "DELETE FROM tokrevoke_revocations WHERE seq = 3",
                  "UPDATE tokrevoke_state SET row_sum = row_sum + 1",
+                 "UPDATE tokrevoke_state SET schema_version = 2",
+                 "UPDATE tokrevoke_state SET schema_version = 0",
                  "DELETE FROM tokrevoke_state",
                  "UPDATE tokrevoke_revocations SET expires_at = 1 WHERE seq = 4"):
         pg.sql("DROP TABLE IF EXISTS keep_r, keep_s; CREATE TABLE keep_r AS TABLE tokrevoke_revocations;"

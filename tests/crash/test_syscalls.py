@@ -17,9 +17,11 @@ pytestmark = [
                        reason="strace may not trace here"),
 ]
 
-ERRORS = {"pwrite64": ("EIO", "ENOSPC", "EDQUOT", "EROFS"), "write": ("EIO", "ENOSPC"), "fdatasync": ("EIO", "ENOSPC"),
-          "fsync": ("EIO", "ENOSPC"), "ftruncate": ("EIO",), "fallocate": ("ENOSPC",), "openat": ("EACCES", "EMFILE", "EROFS"),
+ERRORS = {"pwrite64": ("EIO", "ENOSPC", "EDQUOT", "EROFS"), "write": ("EIO", "ENOSPC", "EDQUOT"),
+          "fdatasync": ("EIO", "ENOSPC", "EDQUOT", "EINTR"), "fsync": ("EIO", "ENOSPC", "EDQUOT", "EINTR"), "ftruncate": ("EIO",),
+          "fallocate": ("ENOSPC", "EDQUOT", "EINTR"), "openat": ("EACCES", "EMFILE", "ENFILE", "EROFS", "EDQUOT"),
           "unlink": ("EROFS",), "fcntl": ("EIO", "ENOLCK"), "fchmod": ("EPERM",), "fchown": ("EPERM",)}
+RETRIED = {"pwrite64": "EINTR", "openat": "EINTR", "ftruncate": "EINTR", "fcntl": "EINTR"}  # a signal came: whoever is told tries again
 
 
 class Stage:
@@ -176,6 +178,23 @@ def test_a_call_that_fails_costs_a_503_at_most_and_the_child_heals(stage, lastin
     run(cases(), one)
 
 
+def test_a_call_that_a_signal_interrupts_is_made_again_or_costs_a_503(stage):
+    """Also twice in a row."""
+    calls = stage.calls()
+
+    def one(name, n):
+        stage.begin()
+        token, r, fired = stage.attempt(f"{name}:error={RETRIED[name]}:when={n}..{n + 1}")
+        assert r is not None, "the connection was closed without an answer:\n" + stage.site.tail()
+        if r.status != 200:
+            stage.others_revoke()
+            stage.heals(token)
+        stage.survives()
+        return fired
+
+    run(each(calls, [c for c in (RETRIED if LONG else ("pwrite64", "openat")) if calls[c]], few=2), one)
+
+
 def test_bytes_that_were_never_written_are_kept_or_missed_aloud(stage):
     """
     A short write that the kernel reports and did not make leaves a hole. Nobody can know that at once; the next start must: with
@@ -216,6 +235,9 @@ def short(size):
 
 
 # ---- the start ----
+
+UNREADABLE = ("pread64", "read", "lseek", "fstat", "newfstatat", "mmap")
+
 
 def start_calls(site):
     """{call: how often} of a start that recovers and reads what a kill left."""
@@ -265,9 +287,9 @@ def test_a_start_that_is_killed_or_fails_at_any_call_spoils_nothing(new_site, mi
     restore()
     calls = start_calls(site)
 
-    def one(name, n):
+    def one(name, when):
         restore()
-        said, fired = start_with(site, f"{name}:{fault}:when={n}")
+        said, fired = start_with(site, f"{name}:{fault}:when={when}")
         if said is None:
             check(site, kept, good)
         elif fault != "signal=KILL":
@@ -280,4 +302,8 @@ def test_a_start_that_is_killed_or_fails_at_any_call_spoils_nothing(new_site, mi
         check(site, kept + late, good)
         return fired
 
-    run(each(calls, [c for c in calls if c in CHANGING], few=2), one)
+    cases = list(each(calls, [c for c in calls if c in CHANGING], few=2))
+    if fault == "error=EIO":  # what cannot be read, once and from there on
+        cases += [(name, f"{n}{plus}") for name, n in each(calls, [c for c in UNREADABLE if calls[c]], few=2)
+                  for plus in (("", "+") if LONG else ("", "+")[n % 2:][:1])]
+    run(cases, one)

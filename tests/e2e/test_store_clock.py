@@ -16,7 +16,7 @@ from httpd import endpoint
 from issuers import write_keys
 from storing import (BASIC, FORM, PAGE, are_accepted, are_revoked, claims_of, revoke_all, text, two_rounds, until, verdicts,
                      without_jti, basic, write_users)
-from test_lifecycle import KILLED
+from test_lifecycle import KILLED, Load
 
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [pytest.mark.skipif(not FAKETIME, reason="needs libfaketime (Debian: apt install libfaketime)"),
@@ -127,6 +127,37 @@ def test_a_clock_that_is_years_behind_for_a_while_revives_nothing(site, mint):
     site.kill()
     site.again()
     are_revoked(site, tokens + [late])
+
+
+STEPS = {"an hour ahead": lambda: "+1h", "an hour behind": lambda: "-1h", "ten years ahead": lambda: "+10y",
+         "a second that comes twice": lambda: "-1", "the end of 31 bits": lambda: f"+{2**31 - 1 - int(time.time())}"}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_clock_that_steps_to_and_fro_under_load_costs_no_revocation_and_refuses_nobody(site, mint, step):
+    """C1: with tokens that are good at each of these times. Whoever waits for a lock while the time comes back may hear 503."""
+    site.expect_log("TR025: .*does not stop writing")
+    site.start(text(rules=("TokRevokeClockSkew 60", "TokRevokeMaxLifetime unlimited")))
+    now = int(time.time())
+
+    def long_lived():
+        return mint(iat=now - 7200, exp=now + 20 * 365 * 86400)
+
+    good = [long_lived() for _ in range(3)]
+    with Load(site, long_lived, threads=2) as load:
+        for offset in (STEPS[step](), "+0") * 3:
+            before = len(load.acknowledged)
+            set_clock(site, offset)
+            until(lambda n=before: len(load.acknowledged) > n + 10)
+            are_accepted(site, good)
+    assert {r.status for r in load.failures} <= {503} and len(load.failures) < 10, load.failures[:3]
+    two_rounds(Database(site))
+    are_revoked(site, load.acknowledged)
+    site.kill()
+    site.again()
+    are_revoked(site, load.acknowledged)
+    are_accepted(site, good)
+    assert Database(site).is_whole()
 
 
 def test_a_start_with_a_clock_that_is_behind_forgets_nothing(site, mint):

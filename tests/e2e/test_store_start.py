@@ -102,6 +102,14 @@ def link(path, target):
     path.symlink_to(target)
 
 
+def device(path):
+    """/dev/zero, which can be read for ever and takes whatever is written."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o640, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("no device can be made here")
+
+
 def listening(path):
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(str(path))
@@ -110,7 +118,7 @@ def listening(path):
 THINGS = {"a link to nowhere": lambda p: link(p, p.parent / "other"),
           "a link to a file": lambda p: link(p, put(p.parent / "other")),
           "a link to another place": lambda p: link(p, "/etc/hostname"),
-          "a folder": lambda p: p.mkdir(), "a pipe": os.mkfifo, "a socket": listening}
+          "a folder": lambda p: p.mkdir(), "a pipe": os.mkfifo, "a socket": listening, "a device": device}
 
 
 @pytest.mark.parametrize("suffix", FILES)

@@ -1,0 +1,255 @@
+/*
+ * Memory that JSON's library and OpenSSL cannot have, at any one of their requests, once and from there on: a token that is
+ * not good is never taken for one, a good one is never called bad, keys are read as a whole or not at all, and the next try with memory
+ * is as if nothing had been. APR's pools are not starved: httpd ends a process that has no memory for those.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+
+#include "tr_reason.h"
+#include "tr_testing_cmocka.h"
+#include "tr_testing_gate.h"
+
+static struct {
+    int asked;   /* how often since begin() */
+    int fail_at; /* the number of the one that fails; 0: none */
+    bool lasting;
+    int failed;
+} memory;
+
+static bool is_refused(void)
+{
+    memory.asked++;
+    if (memory.fail_at == 0 || memory.asked < memory.fail_at || (!memory.lasting && memory.asked > memory.fail_at))
+        return false;
+    memory.failed++;
+    return true;
+}
+
+static void *get(size_t size)
+{
+    return is_refused() ? NULL : malloc(size);
+}
+
+static void *get_for_openssl(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return get(size);
+}
+
+static void *change_for_openssl(void *at, size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return is_refused() ? NULL : realloc(at, size);
+}
+
+static void give_back(void *at, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(at);
+}
+
+static void begin(int fail_at, bool lasting)
+{
+    memory.asked = memory.failed = 0;
+    memory.fail_at = fail_at;
+    memory.lasting = lasting;
+}
+
+static int end(void)
+{
+    memory.fail_at = 0;
+    return memory.failed;
+}
+
+typedef struct act_t {
+    tt_world_t *world;
+    const char *alg, *key; /* NULL: ES256 with the key of the world */
+    char *token;
+    const char *text;
+    apr_pool_t *pool; /* of one try */
+    int before;       /* how many failed at least once */
+    int mistaken;     /* how often a good signature was called bad */
+} act_t;
+
+/* Each try: prepare(), then do() with a fault, judge(), and do() without. */
+typedef struct play_t {
+    void (*prepare)(act_t *act);
+    apr_status_t (*perform)(act_t *act);
+    void (*judge)(act_t *act, apr_status_t rv, bool starved, int at);
+} play_t;
+
+static void all_requests(const play_t *play, act_t *act, apr_pool_t *pool)
+{
+    int step = getenv("TR_LONG") ? 1 : 29; /* most requests are those of OpenSSL's decoders, and alike */
+    for (int lasting = 0; lasting < 2; lasting++) {
+        bool starved = true;
+        for (int at = 1; starved; at += at < 150 ? 1 : step) {
+            assert_in_range(at, 1, 10000);
+            apr_pool_create(&act->pool, pool);
+            if (play->prepare)
+                play->prepare(act);
+            begin(at, lasting);
+            apr_status_t rv = play->perform(act);
+            starved = end() > 0;
+            play->judge(act, rv, starved, at);
+            act->before += starved;
+            play->judge(act, play->perform(act), false, at);
+            apr_pool_destroy(act->pool);
+        }
+    }
+    assert_in_range(act->before, 1, 10000);
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------ */
+
+/* The key as new, so that nothing is kept for it. */
+static void trust_anew(act_t *act)
+{
+    act->world = tt_world(act->pool, 100);
+    tt_trust(act->world, act->world->issuer, tt_key(act->key), "new");
+}
+
+static apr_status_t admit(act_t *act)
+{
+    return tt_admit(act->world, act->token);
+}
+
+/* OpenSSL does not say of every such failure what it was: then a signature is bad for the moment. */
+static bool is_unknown(apr_status_t rv)
+{
+    return !tr_is_refusal(rv) || rv == TR_BAD_SIGNATURE;
+}
+
+static void is_good_or_unknown(act_t *act, apr_status_t rv, bool starved, int at)
+{
+    act->mistaken += rv == TR_BAD_SIGNATURE;
+    if (!is_unknown(rv) || (!starved && rv != APR_SUCCESS))
+        fail_msg("%s: at request %d: %d (%s)", act->alg, at, rv, tr_reason(rv)->word);
+}
+
+static const struct {
+    const char *alg, *key;
+} kinds[] = {{"RS256", "RSA2048"}, {"PS256", "RSA2048"}, {"ES256", "P-256#2"},
+             {"ES512", "P-521"},   {"EdDSA", "Ed25519"}, {"HS256", "oct64"}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static void a_good_token_is_never_called_bad(void **state)
+{
+    const play_t play = {trust_anew, admit, is_good_or_unknown};
+    for (int i = 0; i < KINDS; i++) {
+        act_t act = {.alg = kinds[i].alg, .key = kinds[i].key};
+        act.token =
+            tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "j", ",\"deep\":{\"a\":[1,2.5,\"\\u00e4\"]}"));
+        all_requests(&play, &act, *state);
+        if (strcmp(act.alg, "PS256") != 0 && strcmp(act.alg, "EdDSA") != 0)
+            assert_int_equal(act.mistaken, 0);
+    }
+}
+
+static void is_bad(act_t *act, apr_status_t rv, bool starved, int at)
+{
+    if (rv == APR_SUCCESS || (!starved && rv != TR_BAD_SIGNATURE))
+        fail_msg("%s: at request %d: %d (%s)", act->alg, at, rv, tr_reason(rv)->word);
+}
+
+/* By another key of the same kind, and with one other bit of the payload. */
+static void a_forged_token_is_never_taken(void **state)
+{
+    const play_t play = {trust_anew, admit, is_bad};
+    for (int i = 0; i < KINDS; i++) {
+        act_t act = {.alg = kinds[i].alg, .key = kinds[i].key};
+        const char *other = tt_print(*state, "%s#other", act.key);
+        act.token = tt_mint(*state, act.alg, tt_key(other), "new", tt_claims(*state, "j", ""));
+        all_requests(&play, &act, *state);
+    }
+}
+
+static void revoke_it(act_t *act)
+{
+    tr_entry_t e = {TR_KIND_TOKEN, tr_str_z(TT_ISS), tr_str_z("a-name-of-some-length"), 0, TT_NOW + 7200};
+    trust_anew(act);
+    tt_revoke(act->world, &e);
+}
+
+static void is_revoked(act_t *act, apr_status_t rv, bool starved, int at)
+{
+    if (rv == APR_SUCCESS || (rv != TR_REVOKED && !is_unknown(rv)) || (!starved && rv != TR_REVOKED))
+        fail_msg("%s: at request %d: %d (%s)", act->alg, at, rv, tr_reason(rv)->word);
+}
+
+static void a_revoked_token_is_never_taken(void **state)
+{
+    const play_t play = {revoke_it, admit, is_revoked};
+    for (int i = 0; i < KINDS; i++) {
+        act_t act = {.alg = kinds[i].alg, .key = kinds[i].key};
+        act.token =
+            tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "a-name-of-some-length", ",\"b\":\"\\u0041\""));
+        all_requests(&play, &act, *state);
+    }
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------------- */
+
+static apr_status_t read_set(act_t *act)
+{
+    tr_keys_t *set = NULL;
+    const char *why = NULL;
+    apr_status_t rv = tr_keys_from_jwks(&set, &why, tr_str_z(act->text), act->pool);
+    if (rv == APR_SUCCESS && set->count != KINDS)
+        fail_msg("only %d keys of %d", (int)set->count, (int)KINDS);
+    return rv;
+}
+
+static void is_read_or_fails(act_t *act, apr_status_t rv, bool starved, int at)
+{
+    (void)act;
+    if (!starved && rv != APR_SUCCESS)
+        fail_msg("at request %d: %d", at, rv);
+}
+
+static void a_set_of_keys_is_read_whole_or_not_at_all(void **state)
+{
+    const play_t play = {NULL, read_set, is_read_or_fails};
+    act_t act = {.alg = "-"};
+    char *jwk[KINDS];
+    for (int i = 0; i < KINDS; i++)
+        jwk[i] = tt_jwk(*state, tt_key(kinds[i].key), tt_print(*state, ",\"kid\":\"%d\"", i));
+    act.text = tt_jwks(*state, jwk[0], jwk[1], jwk[2], jwk[3], jwk[4], jwk[5], NULL);
+    all_requests(&play, &act, *state);
+}
+
+static apr_status_t read_pem(act_t *act)
+{
+    const tr_key_t *key = NULL;
+    const char *why = NULL;
+    return tr_key_from_pem(&key, &why, tr_str_z(act->text), tr_str_z("k"), act->pool);
+}
+
+static void a_key_in_pem_is_read_or_not(void **state)
+{
+    const play_t play = {NULL, read_pem, is_read_or_fails};
+    for (int i = 0; i < KINDS - 1; i++) {
+        act_t act = {.alg = kinds[i].alg};
+        act.text = i % 2 ? tt_certificate(*state, tt_key(kinds[i].key)) : tt_pem(*state, tt_key(kinds[i].key));
+        all_requests(&play, &act, *state);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TT_TEST(a_good_token_is_never_called_bad), TT_TEST(a_forged_token_is_never_taken),
+        TT_TEST(a_revoked_token_is_never_taken),   TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
+        TT_TEST(a_key_in_pem_is_read_or_not),
+    };
+    if (CRYPTO_set_mem_functions(get_for_openssl, change_for_openssl, give_back) != 1) {
+        fprintf(stderr, "OpenSSL has allocated already\n");
+        return 1;
+    }
+    json_set_alloc_funcs(get, free);
+    return TT_RUN(tests);
+}
