@@ -1,7 +1,7 @@
 /*
- * trh_flood.c: floods of forged tokens. Finding a signature wrong can cost more than serving a page, most of all where each key of
- * an issuer must be tried. All processes together spend a share of the processors on that; when it is spent, whoever has
- * sent many gets no signature checked for a moment. Tokens that are remembered need no check, and pass from anywhere.
+ * trh_flood.c: floods of forged tokens. Finding a signature wrong can cost more than serving a page: with large curves, and where each key
+ * of an issuer must be tried. All processes together spend a share of the processors on what that takes beyond an ordinary check; when it is
+ * spent, whoever has sent many gets no signature checked for a moment. Tokens that are remembered need no check, and pass from anywhere.
  */
 #include "trh_shared.h"
 
@@ -98,6 +98,6 @@ void trh_was_forged(void)
         return;
     }
     now = trh_steady_clock();
-    tr_budget_spend(&watch->forgeries.budget, (worked_us() - began_us) * TR_FORGED_SHARE / processors(), now);
+    tr_budget_spend(&watch->forgeries.budget, (worked_us() - began_us - TR_FORGED_FREE) * TR_FORGED_SHARE / processors(), now);
     (void)tr_throttle_fail(&watch->forgeries.throttle, who_of(&watch->forgeries, asking), apr_time_sec(now));
 }
