@@ -24,11 +24,11 @@ void tr_file_stamp(tr_file_stamp_t *out, const char *path, apr_pool_t *pool);
 
 bool tr_file_stamp_eq(const tr_file_stamp_t *a, const tr_file_stamp_t *b);
 
-/* What a file must be before it is believed. None may be everybody's to write, and neither may its folder. */
+/* What a file must be before it is believed. None may be everybody's to write. */
 typedef enum tr_file_kind_t {
     TR_FILE_PUBLIC, /* keys that everybody may know: symbolic links are followed, since certificates are often such */
     TR_FILE_OWN,    /* who is let in: no symbolic link, and of root, the process' user or another that is named */
-    TR_FILE_SECRET, /* the same, and not everybody's to read */
+    TR_FILE_SECRET, /* the same; that everybody can read it is a worry */
 } tr_file_kind_t;
 
 /*
@@ -39,5 +39,8 @@ typedef enum tr_file_kind_t {
  */
 TR_MUST_CHECK apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr_size_t max_len,
                                         tr_file_kind_t kind, uid_t user, apr_pool_t *pool);
+
+/* What an administrator should mend though such a file is taken: NULL, or a sentence in pool or static. For the time of configuration. */
+const char *tr_file_worry(const char *path, tr_file_kind_t kind, apr_pool_t *pool);
 
 #endif

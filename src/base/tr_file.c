@@ -48,7 +48,7 @@ static bool is_everybodys_folder(const char *path, apr_pool_t *pool)
 }
 
 /* NULL, or what keeps this file from being believed. */
-static const char *fault_of(const struct stat *info, const char *path, tr_file_kind_t kind, uid_t user, apr_pool_t *pool)
+static const char *fault_of(const struct stat *info, tr_file_kind_t kind, uid_t user, apr_pool_t *pool)
 {
     if (!S_ISREG(info->st_mode)) {
         return "it is no regular file";
@@ -56,18 +56,23 @@ static const char *fault_of(const struct stat *info, const char *path, tr_file_k
     if ((info->st_mode & S_IWOTH) != 0) {
         return "it can be written to by everybody: chmod o-w";
     }
-    if (is_everybodys_folder(path, pool)) {
-        return "its folder can be written to by everybody: chmod o-w";
-    }
-    if (kind == TR_FILE_PUBLIC) {
-        return NULL;
-    }
-    if (info->st_uid != 0 && info->st_uid != geteuid() && info->st_uid != user) {
+    if (kind != TR_FILE_PUBLIC && info->st_uid != 0 && info->st_uid != geteuid() && info->st_uid != user) {
         return apr_psprintf(pool, "it belongs to the user with number %lu, and must belong to root or httpd's user: chown",
                             (unsigned long)info->st_uid);
     }
-    return kind == TR_FILE_SECRET && (info->st_mode & S_IROTH) != 0 ? "it is a secret, and can be read by everybody: chmod o-r"
-                                                                    : NULL;
+    return NULL;
+}
+
+const char *tr_file_worry(const char *path, tr_file_kind_t kind, apr_pool_t *pool)
+{
+    struct stat info;
+
+    if (kind == TR_FILE_SECRET && stat(path, &info) == 0 && (info.st_mode & S_IROTH) != 0) {
+        return "it is a secret, and can be read by everybody: chmod o-r";
+    }
+    return is_everybodys_folder(path, pool)
+               ? "its folder can be written to by everybody, who can put another file in its place: chmod o-w"
+               : NULL;
 }
 
 /* buf has room for len bytes and a NUL. It may shrink or grow while it is read: never beyond what was looked at. */
@@ -110,7 +115,7 @@ apr_status_t tr_file_read(tr_str_t *out, const char **why, const char *path, apr
         close(fd);
         return rv;
     }
-    *why = fault_of(&info, path, kind, user, pool);
+    *why = fault_of(&info, kind, user, pool);
     if (*why == NULL && info.st_size > (off_t)max_len) {
         *why = apr_psprintf(pool, "it is larger than %" APR_SIZE_T_FMT " bytes", max_len);
     }

@@ -11,6 +11,7 @@
 
 #include "tr_base.h"
 #include "tr_client.h"
+#include "tr_file.h"
 #include "tr_gate.h"
 #include "tr_issuer.h"
 #include "tr_ledger.h"
@@ -102,6 +103,9 @@ const trh_server_t *trh_server(const server_rec *s);
 
 /* While the configuration is read. */
 trh_server_t *trh_server_of(cmd_parms *cmd);
+
+/* Log what is to be mended about a file that a directive names. */
+void trh_tell_worry(cmd_parms *cmd, const char *path, tr_file_kind_t kind);
 
 const trh_dir_t *trh_dir(const request_rec *r);
 const apr_array_header_t *trh_sources(const trh_dir_t *dir);

@@ -143,6 +143,18 @@ const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *poo
     return NULL;
 }
 
+/* Once for each start, though httpd reads its configuration twice; and not with each request that an .htaccess is read for. */
+void trh_tell_worry(cmd_parms *cmd, const char *path, tr_file_kind_t kind)
+{
+    bool is_told_now =
+        ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_CONFIG || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
+    const char *worry = is_told_now ? tr_file_worry(path, kind, cmd->temp_pool) : NULL;
+
+    if (worry != NULL) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "TR068: %s: %s: %s", cmd->cmd->name, path, worry);
+    }
+}
+
 trh_server_t *trh_server_of(cmd_parms *cmd)
 {
     return ap_get_module_config(cmd->server->module_config, &tokrevoke_module);

@@ -6,7 +6,6 @@
 #include <http_core.h>
 #include <unixd.h>
 
-#include "tr_file.h"
 #include "tr_limits.h"
 #include "tr_logout.h"
 
@@ -79,6 +78,7 @@ const char *trh_set_clients(cmd_parms *cmd, void *dirv, const char *path)
     if (tr_clients_check(&why, dir->clients, ap_unixd_config.user_id, cmd->temp_pool) != APR_SUCCESS) {
         return apr_psprintf(cmd->pool, "TokRevokeClients: %s", why);
     }
+    trh_tell_worry(cmd, dir->clients, TR_FILE_OWN);
     return NULL;
 }
 

@@ -5,7 +5,6 @@
 #include <unixd.h>
 
 #include "tr_digest.h"
-#include "tr_file.h"
 #include "tr_limits.h"
 
 #define DEFAULT_SKEW_S 60
@@ -162,7 +161,11 @@ const char *trh_set_key_set(cmd_parms *cmd, void *dir, const char *path)
     if (full == NULL) {
         return explain(cmd, path, "this is not a valid file name");
     }
-    return tr_keyring_add_file(issuer->keyring, &why, full) == APR_SUCCESS ? NULL : explain(cmd, full, why);
+    if (tr_keyring_add_file(issuer->keyring, &why, full) != APR_SUCCESS) {
+        return explain(cmd, full, why);
+    }
+    trh_tell_worry(cmd, full, TR_FILE_PUBLIC);
+    return NULL;
 }
 
 typedef apr_status_t (*read_key_fn)(const tr_key_t **out, const char **why, tr_str_t bytes, tr_str_t kid, apr_pool_t *pool);
@@ -198,6 +201,7 @@ static const char *add_key_file(cmd_parms *cmd, const char *path, const char *ki
         return explain(cmd, full, why);
     }
     tr_keyring_add(issuer->keyring, key);
+    trh_tell_worry(cmd, full, is_secret ? TR_FILE_SECRET : TR_FILE_PUBLIC);
     return NULL;
 }
 

@@ -156,26 +156,30 @@ static void what_everybody_can_write_to_is_not_believed(void **state)
     expect_taken_by(c, EVERY_KIND, c->path, "");
 }
 
-static void what_lies_where_everybody_can_exchange_it_is_not_believed(void **state)
+static void what_lies_where_everybody_can_exchange_it_is_a_worry(void **state)
 {
     case_t *c = *state;
     write_file(c->path, "abc", 3);
     assert_int_equal(chmod(c->path, 0600), 0);
+    assert_null(tr_file_worry(c->path, TR_FILE_SECRET, c->pool));
     assert_int_equal(chmod(c->dir, 0777), 0);
-    expect_taken_by(c, NO_KIND, c->path, "its folder can be written to by everybody");
-    assert_int_equal(chmod(c->dir, 01777), 0);
     expect_taken_by(c, EVERY_KIND, c->path, "");
+    assert_non_null(strstr(tr_file_worry(c->path, TR_FILE_PUBLIC, c->pool), "its folder can be written to by everybody"));
+    assert_int_equal(chmod(c->dir, 01777), 0);
+    assert_null(tr_file_worry(c->path, TR_FILE_SECRET, c->pool));
     assert_int_equal(chmod(c->dir, 0700), 0);
 }
 
-static void a_secret_that_everybody_can_read_is_none(void **state)
+static void a_secret_that_everybody_can_read_is_a_worry(void **state)
 {
     case_t *c = *state;
     write_file(c->path, "abc", 3);
     assert_int_equal(chmod(c->path, 0644), 0);
-    expect_taken_by(c, NO_SECRET, c->path, "read by everybody: chmod o-r");
-    assert_int_equal(chmod(c->path, 0640), 0);
     expect_taken_by(c, EVERY_KIND, c->path, "");
+    assert_non_null(strstr(tr_file_worry(c->path, TR_FILE_SECRET, c->pool), "can be read by everybody: chmod o-r"));
+    assert_null(tr_file_worry(c->path, TR_FILE_OWN, c->pool));
+    assert_int_equal(chmod(c->path, 0640), 0);
+    assert_null(tr_file_worry(c->path, TR_FILE_SECRET, c->pool));
 }
 
 static void who_is_let_in_is_not_anybodys_to_say(void **state)
@@ -236,8 +240,8 @@ int main(void)
         FOLDER_TEST(what_is_no_regular_file_is_refused_without_waiting),
         FOLDER_TEST(a_symbolic_link_stands_for_public_keys_only),
         FOLDER_TEST(what_everybody_can_write_to_is_not_believed),
-        FOLDER_TEST(what_lies_where_everybody_can_exchange_it_is_not_believed),
-        FOLDER_TEST(a_secret_that_everybody_can_read_is_none),
+        FOLDER_TEST(what_lies_where_everybody_can_exchange_it_is_a_worry),
+        FOLDER_TEST(a_secret_that_everybody_can_read_is_a_worry),
         FOLDER_TEST(who_is_let_in_is_not_anybodys_to_say),
         FOLDER_TEST(a_stamp_tells_one_state_of_a_file_from_another),
         FOLDER_TEST(what_is_absent_has_a_stamp_of_zeros),
