@@ -304,10 +304,18 @@ cov:
 
 # ---- the reader's own checks -------------------------------------------------------------------------------------
 
+# Each security check taken out, one after the other: a test must fail. tests/mutants/*.toml lists them; MUTANTS names some, or globs.
+MUTANTS       ?=
+MUTANTS_FLAGS ?=
+.PHONY: mutants
+mutants: node apps
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tools/mutants -j $(JOBS) $(MUTANTS_FLAGS) $(MUTANTS)
+
 .PHONY: lint tidy
 lint: $(MODULE)
 	@tools/lint $(MODULE)
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/report --check
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tools/mutants --check
 
 tidy:
 	@tools/need '$(HTTPD_INC)' '$(APR_INC)' clang-tidy
@@ -470,7 +478,9 @@ help:
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
 #H make asan ubsan tsan     the tests in sanitizer builds
 #H make cov                 line coverage of unit and end-to-end tests
-#H make lint                rooms, exports, sizes, log ids, directives, format
+#H make mutants             takes each security check out, one after the other, and expects a test to fail (about an hour; MUTANTS= names,
+#H                          globs or lists, MUTANTS_FLAGS="--resume" or "--list")
+#H make lint                rooms, exports, sizes, log ids, directives, format, and that the list of make mutants fits the sources
 #H make tidy                clang-tidy and cppcheck
 #H make bench               a checked request, a revocation, a start beside the same without, and beside what others offer (needs wrk; about 40 minutes
 #H                          on a quiet machine; ROUNDS=5 SECONDS_EACH=4, BENCH_ARGS="--only tuned")

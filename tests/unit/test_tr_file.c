@@ -136,6 +136,22 @@ static void a_stamp_tells_one_state_of_a_file_from_another(void **state)
     assert_false(tr_file_stamp_eq(&longer, &replaced));
 }
 
+static void stamps_differ_in_any_one_of_their_parts(void **state)
+{
+    const tr_file_stamp_t base = {.inode = 1, .device = 2, .size = 3, .mtime = 4, .ctime = 5};
+    (void)state;
+    for (int part = 0; part < 5; part++) {
+        tr_file_stamp_t other = base;
+        other.inode += part == 0;
+        other.device += part == 1;
+        other.size += part == 2;
+        other.mtime += part == 3;
+        other.ctime += part == 4;
+        assert_false(tr_file_stamp_eq(&base, &other));
+        assert_false(tr_file_stamp_eq(&other, &base));
+    }
+}
+
 static void what_is_absent_has_a_stamp_of_zeros(void **state)
 {
     case_t *c = *state;
@@ -158,6 +174,7 @@ int main(void)
         FOLDER_TEST(what_is_no_regular_file_is_refused_without_waiting),
         FOLDER_TEST(a_symbolic_link_is_followed),
         FOLDER_TEST(a_stamp_tells_one_state_of_a_file_from_another),
+        FOLDER_TEST(stamps_differ_in_any_one_of_their_parts),
         FOLDER_TEST(what_is_absent_has_a_stamp_of_zeros),
     };
     return TT_RUN(tests);
