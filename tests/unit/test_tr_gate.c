@@ -124,6 +124,15 @@ static tt_world_t *strict_world(apr_pool_t *pool)
     return world;
 }
 
+static void without_a_list_only_algorithms_of_its_keys_are_an_issuers(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    char *token = tt_mint(*state, "ES384", tt_key("P-384"), "k", tt_claims(*state, "j", ""));
+    assert_int_equal(tt_admit(world, token), TR_ALGORITHM);
+    tt_trust(world, world->issuer, tt_key("P-384"), "k");
+    assert_int_equal(tt_admit(world, token), APR_SUCCESS);
+}
+
 static void who_has_no_name_is_nobody(void **state)
 {
     static const char *bad[] = {"", ",\"name\":\"\"", ",\"name\":null", ",\"name\":[\"alice\"]", ",\"name\":\"al\\u000aice\""};
@@ -406,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TT_TEST(a_good_token_passes_with_its_user_and_claims),
         TT_TEST(each_fault_has_its_reason),
+        TT_TEST(without_a_list_only_algorithms_of_its_keys_are_an_issuers),
         TT_TEST(who_has_no_name_is_nobody),
         TT_TEST(what_others_revoked_must_be_known),
         TT_TEST(nothing_opaque_passes_without_a_table),

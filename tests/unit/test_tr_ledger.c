@@ -574,6 +574,16 @@ static void a_cut_off_is_stored_as_it_is_in_force(void **state)
     assert_true(store->entry.expires_s == TT_NOW + 160);
 }
 
+static void an_end_is_stored_as_it_is_in_force(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    store_t *store = make_store(world, APR_EGENERAL);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 500), TT_NOW), APR_EGENERAL);
+    store->answer = APR_SUCCESS;
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_true(store->entry.expires_s == TT_NOW + 500);
+}
+
 static void a_list_that_does_not_fit_fails_and_is_not_stored(void **state)
 {
     tt_world_t *world = tt_world(*state, 2);
@@ -619,6 +629,7 @@ int main(void)
         TT_TEST(what_could_not_be_stored_is_there_but_not_known),
         TT_TEST(without_a_store_what_is_in_force_is_known),
         TT_TEST(a_cut_off_is_stored_as_it_is_in_force),
+        TT_TEST(an_end_is_stored_as_it_is_in_force),
         TT_TEST(a_list_that_does_not_fit_fails_and_is_not_stored),
         TT_TEST(there_are_no_more_earlier_tables_than_were_promised),
     };

@@ -251,6 +251,24 @@ static void without_a_ledger_a_good_token_is_a_failure(void **state)
 
 /* ---- opaque refresh tokens --------------------------------------------------------------------------------- */
 
+/* Good for once, at its own endpoint: whoever has seen one could log its user out again and again. */
+static void a_logout_token_logs_nobody_out_here(void **state)
+{
+    static const char *ends[] = {"1700003600", "1699999000"};
+    for (int i = 0; i < 2; i++) {
+        scene_t *s = scene(*state, TR_SCOPE_SUBJECT);
+        char *claims =
+            tt_print(*state, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"l\",\"iat\":1699998000,\"exp\":%s", TT_ISS, ends[i]);
+        s->request.opaque_s = DAY;
+        show(s, tt_token(*state, "ES256", tt_key("P-256"), "{\"alg\":\"ES256\",\"kid\":\"k\",\"typ\":\"logout+jwt\"}",
+                         tt_print(*state, "%s}", claims)));
+        show(s, tt_mint(*state, "ES256", tt_key("P-256"), "k", tt_print(*state, "%s,\"events\":{}}", claims)));
+        show_refresh(s, "opaque");
+        expect(s, 0, 0);
+        assert_int_equal(tt_admit(s->world, token_at(*state, "c", TT_NOW - 2000)), APR_SUCCESS);
+    }
+}
+
 static void nobody_unknown_brings_an_opaque_token(void **state)
 {
     scene_t *s = scene(*state, TR_SCOPE_TOKEN);
@@ -376,6 +394,7 @@ int main(void)
         TT_TEST(of_two_tokens_of_one_subject_the_later_ends_it),
         TT_TEST(what_could_not_be_stored_is_stored_when_it_is_asked_for_again),
         TT_TEST(without_a_ledger_a_good_token_is_a_failure),
+        TT_TEST(a_logout_token_logs_nobody_out_here),
         TT_TEST(nobody_unknown_brings_an_opaque_token),
         TT_TEST(a_user_or_a_good_token_brings_one),
         TT_TEST(only_the_refresh_token_may_be_opaque),

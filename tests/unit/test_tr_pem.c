@@ -145,6 +145,18 @@ static void weak_and_unfit_keys_are_refused(void **state)
     expect_pem_refused(tt_pem(*state, tt_key("P-224")), *state);
 }
 
+static void a_key_for_pss_alone_is_as_long_as_any(void **state)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    tt_key_t key = {NULL, {NULL, 0}, NULL};
+    assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 1024), 1);
+    assert_int_equal(EVP_PKEY_generate(ctx, &key.pkey), 1);
+    expect_pem_refused(tt_pem(*state, &key), *state);
+    EVP_PKEY_free(key.pkey);
+    EVP_PKEY_CTX_free(ctx);
+}
+
 static char *rsa_pem_with_exponent(apr_pool_t *pool, unsigned long e)
 {
     BIGNUM *n = NULL, *exponent = BN_new();
@@ -327,6 +339,7 @@ int main(void)
         TT_TEST(files_beyond_one_mebibyte_are_refused),
         TT_TEST(what_holds_no_public_key_is_refused),
         TT_TEST(weak_and_unfit_keys_are_refused),
+        TT_TEST(a_key_for_pss_alone_is_as_long_as_any),
         TT_TEST(an_rsa_exponent_is_odd_and_at_least_three),
         TT_TEST(a_small_order_point_is_refused_in_pem_too),
         TT_TEST(a_secret_has_the_algorithms_that_its_length_carries),

@@ -16,6 +16,7 @@
 #include <apr_strings.h>
 
 #include "tr_limits.h"
+#include "tr_table_layout.h"
 #include "tr_testing_cmocka.h"
 
 #define NOW 1700000000
@@ -214,6 +215,32 @@ static void an_entry_lives_to_its_last_second(void **state)
     sweep(table, NOW + 61, 0);
     assert_false(found(table, "old"));
     assert_int_equal(insert(table, "new", NOW + 99, NOW + 61), APR_SUCCESS);
+    table = create(2, *state);
+    assert_int_equal(insert(table, "older", NOW + 10, NOW), APR_SUCCESS);
+    assert_int_equal(insert(table, "old", NOW + 60, NOW), APR_SUCCESS);
+    sweep(table, NOW + 60, 0);
+    assert_false(found(table, "older"));
+    assert_true(found(table, "old"));
+}
+
+/* Whatever a process that was taken over has written there. */
+static void a_kind_that_is_none_leads_outside_no_counter(void **state)
+{
+    segment_t s = segment(tr_table_size(10), *state);
+    tr_table_t *table;
+    assert_int_equal(tr_table_create(&table, s.base, s.size, 10, NULL, *state), APR_SUCCESS);
+    assert_int_equal(insert(table, "v", NOW + 10, NOW), APR_SUCCESS);
+    for (uint32_t b = 0; b < table->buckets; b++) {
+        for (int i = 0; i < SLOTS_PER_BUCKET; i++) {
+            _Atomic uint16_t *meta = &table->bucket[b].slot[i].meta;
+            if (is_valid(*meta))
+                *meta = (uint16_t)(*meta | 15 << 1);
+        }
+    }
+    sweep(table, NOW + 11, 0);
+    assert_false(found(table, "v"));
+    assert_int_equal(stats(table).reclaimed, 1);
+    assert_int_equal(stats(table).inserted, 1);
 }
 
 static void an_expired_entry_revokes_until_it_is_swept(void **state)
@@ -619,6 +646,7 @@ int main(void)
         TT_TEST(the_place_of_an_expired_entry_is_given_to_a_new_one),
         TT_TEST(expired_entries_on_the_way_give_up_their_places),
         TT_TEST(an_entry_lives_to_its_last_second),
+        TT_TEST(a_kind_that_is_none_leads_outside_no_counter),
         TT_TEST(an_expired_entry_revokes_until_it_is_swept),
         TT_TEST(an_entry_that_never_ends_is_never_swept),
         TT_TEST(a_second_insert_only_lengthens),
