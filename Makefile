@@ -335,10 +335,18 @@ cov-report:
 
 # ---- the reader's own checks -------------------------------------------------------------------------------------
 
+# Each security check taken out, one after the other: a test must fail. tests/mutants/*.toml lists them; MUTANTS names some, or globs.
+MUTANTS       ?=
+MUTANTS_FLAGS ?=
+.PHONY: mutants
+mutants: node apps
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tools/mutants -j $(JOBS) $(MUTANTS_FLAGS) $(MUTANTS)
+
 .PHONY: lint tidy
 lint: $(MODULE)
 	@tools/lint $(MODULE)
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) bench/report --check
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tools/mutants --check
 
 # Three analyzers, and no finding. What is not asked of them stands in .clang-tidy and tools/analyze, each with its reason.
 tidy:
@@ -504,7 +512,9 @@ help:
 #H make asan ubsan tsan     the tests in sanitizer builds
 #H make cov                 lines and branches that the unit, end-to-end and crash tests reach (COV_LINES=, COV_BRANCHES=: the least, in percent)
 #H make cov-build cov-unit cov-e2e cov-crash cov-report   its steps (TESTS=, CRASH_TESTS= as above)
-#H make lint                rooms, exports, sizes, log ids, directives, format
+#H make mutants             takes each security check out, one after the other, and expects a test to fail (about an hour; MUTANTS= names,
+#H                          globs or lists, MUTANTS_FLAGS="--resume" or "--list")
+#H make lint                rooms, exports, sizes, log ids, directives, promises, faults, format, and that the list of make mutants fits the sources
 #H make tidy                gcc -fanalyzer, clang-tidy and cppcheck, without a finding
 #H make bench               a checked request, a revocation, a start beside the same without, and beside what others offer (needs wrk; about 40 minutes
 #H                          on a quiet machine; ROUNDS=5 SECONDS_EACH=4, BENCH_ARGS="--only tuned")

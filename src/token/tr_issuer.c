@@ -5,8 +5,7 @@ const tr_issuer_t *tr_issuers_find(tr_issuers_t *issuers, tr_str_t iss, bool has
 {
     const tr_issuer_t *issuer = NULL;
 
-    /* A token that says "*" is not the section for everybody else's. */
-    if (has_iss && !tr_str_eq_z(iss, "*")) {
+    if (has_iss) {
         issuer = apr_hash_get(issuers, iss.data, (apr_ssize_t)iss.len);
     }
     return issuer != NULL ? issuer : apr_hash_get(issuers, "*", 1);

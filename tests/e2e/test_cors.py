@@ -134,6 +134,12 @@ def test_the_preflight_of_a_protected_page_is_answered_for_listed_origins(site, 
         assert r.status == 401 and r["Access-Control-Allow-Origin"] is None
 
 
+def test_a_preflight_is_told_back_nothing_but_names(site):
+    asked = ("Access-Control-Request-Method: GET<b>", 'Access-Control-Request-Headers: x-a, "<b>"')
+    r = preflight(site, "/p/shared/ok.txt", APP, *asked)
+    assert r["Access-Control-Allow-Methods"] == "GET" and r["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+
+
 def test_basic_authentication_guards_the_endpoint(site, mint):
     """The answer to strangers is httpd's own, whatever the token."""
     token = mint()

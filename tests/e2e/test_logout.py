@@ -418,6 +418,11 @@ def test_tokens_that_are_stripped_from_the_request_are_revoked_all_the_same(site
     are_revoked(site, tokens + ([first] if good else []))
 
 
+def test_more_tokens_than_are_taken_are_told_where_they_are_stripped_too(site, mint):
+    many = "; ".join(f"session=x{i}" for i in range(16))
+    assert post(site, "/stripped", f"Cookie: session={mint()}; {many}", WANTS_JSON).status == 400
+
+
 # ---- opaque refresh tokens ----
 
 def test_an_opaque_refresh_token_dies_with_the_access_token_it_came_with(site, db, mint):

@@ -69,6 +69,7 @@ AddOutputFilter INCLUDES .shtml
     Options +Includes
 </Directory>
 ProxyPassMatch "^/p/([^/]+)/back(.*)$" "http://127.0.0.1:{backend}/$1/back$2"
+ProxyPass "/p/strip/raw" "http://127.0.0.1:{backend}/strip/raw" nocanon
 LogFormat "%r|%q|%U|%{{Referer}}i|%{{Cookie}}i|%{{Authorization}}i|%{{X-Mark}}i" everything
 CustomLog "{{root}}/logs/everything" everything
 <Directory "{{root}}/cgi">
@@ -320,6 +321,11 @@ def test_a_proxied_app_sees_the_rest(site, mint):
     seen = r.json()
     assert seen["line"] == "POST /strip/back?a=1&b=2 HTTP/1.1" and seen["body"] == "x=1"
     assert dict(seen["headers"])["Cookie"] == "a=1"
+
+
+def test_an_address_that_the_proxy_takes_as_it_came_has_no_token(site, mint):
+    r = site.get(f"/p/strip/raw/x?a=1&access_token={mint()}&b=%2f")
+    assert r.json()["line"] == "GET /strip/raw/x?a=1&b=%2f HTTP/1.1"
 
 
 def test_a_proxied_app_never_sees_a_refused_request(site, mint):

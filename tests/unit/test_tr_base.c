@@ -22,6 +22,7 @@ static void only_ascii_letters_fold(void **state)
     assert_true(tr_str_eq_nocase(tr_str_z("AT+jwt"), tr_str_z("at+JWT")));
     assert_true(tr_str_eq_nocase(tr_str(NULL, 0), tr_str_z("")));
     assert_false(tr_str_eq_nocase(tr_str_z("at+jwt"), tr_str_z("at+jw")));
+    assert_false(tr_str_eq_nocase(tr_str_z("at+jw"), tr_str_z("at+jwt")));
     for (int a = 0; a < 256; a++) {
         for (int b = 0; b < 256; b++) {
             char x = (char)a, y = (char)b;

@@ -170,6 +170,17 @@ static void a_remembered_secret_costs_no_hash(void **state)
     assert_true(best * 10 < hashed);
 }
 
+static void nobody_knows_the_marks_of_another_process(void **state)
+{
+    tr_clients_t *clients = parse("app:" TT_SHA1 "\n", *state);
+    tr_client_cache_t *one = new_cache(*state), *two = new_cache(*state);
+    expect_client(clients, with_secret("app", TT_SECRET), one, TR_CLIENT_CONFIDENTIAL, "app");
+    expect_client(clients, with_secret("app", TT_SECRET), two, TR_CLIENT_CONFIDENTIAL, "app");
+    assert_int_equal(marks(one), 1);
+    assert_int_equal(marks(two), 1);
+    assert_memory_not_equal(one->mark, two->mark, sizeof one->mark);
+}
+
 static void ids_and_secrets_do_not_run_into_each_other_in_the_cache(void **state)
 {
     tr_client_cache_t *cache = new_cache(*state);
@@ -299,6 +310,7 @@ int main(void)
         TT_TEST(what_was_good_is_remembered_and_nothing_else),
         TT_TEST(a_line_that_changed_or_went_is_not_remembered),
         TT_TEST(a_remembered_secret_costs_no_hash),
+        TT_TEST(nobody_knows_the_marks_of_another_process),
         TT_TEST(ids_and_secrets_do_not_run_into_each_other_in_the_cache),
         TT_TEST(a_full_cache_forgets_and_stays_right),
         TT_TEST(threads_share_the_cache),

@@ -39,6 +39,21 @@ static void the_border_of_issuer_and_value_counts(void **state)
                   tr_mark(&key, TR_KIND_TOKEN, tr_str_z("a"), tr_str("\0b", 2)));
 }
 
+static void a_length_that_is_written_into_a_value_is_no_border(void **state)
+{
+    static const char zeros[8], eight[] = "a\x08\0\0\0\0\0\0\0";
+    (void)state;
+    assert_differ(tr_mark(&key, TR_KIND_TOKEN, tr_str_z("a"), tr_str(zeros, 8)),
+                  tr_mark(&key, TR_KIND_TOKEN, tr_str(eight, 9), tr_str("", 0)));
+}
+
+static void every_byte_of_the_issuer_counts(void **state)
+{
+    (void)state;
+    assert_differ(mark_of(TR_KIND_TOKEN, "https://a.example/", "jti"), mark_of(TR_KIND_TOKEN, "https://b.example/", "jti"));
+    assert_differ(mark_of(TR_KIND_ISSUER, "https://a.example/x", ""), mark_of(TR_KIND_ISSUER, "https://a.example/y", ""));
+}
+
 static void no_cut_of_one_text_gives_a_mark_twice(void **state)
 {
     /* A text of the byte values that lengths could look like, so that a length written into the text is no way round. */
@@ -129,6 +144,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TT_TEST(the_same_triple_has_the_same_mark),
         TT_TEST(the_border_of_issuer_and_value_counts),
+        TT_TEST(a_length_that_is_written_into_a_value_is_no_border),
+        TT_TEST(every_byte_of_the_issuer_counts),
         TT_TEST(no_cut_of_one_text_gives_a_mark_twice),
         TT_TEST(every_kind_has_marks_of_its_own),
         TT_TEST(case_nul_and_a_last_byte_count),

@@ -84,7 +84,6 @@ static void expect_taken_by(case_t *c, int expected, const char *path, const cha
 
 #define NO_KIND 0
 #define PUBLIC_ONLY 1
-#define NO_SECRET 2
 #define EVERY_KIND 3
 
 static void a_file_is_read_byte_for_byte(void **state)
@@ -218,6 +217,22 @@ static void a_stamp_tells_one_state_of_a_file_from_another(void **state)
     assert_false(tr_file_stamp_eq(&longer, &replaced));
 }
 
+static void stamps_differ_in_any_one_of_their_parts(void **state)
+{
+    const tr_file_stamp_t base = {.inode = 1, .device = 2, .size = 3, .mtime = 4, .ctime = 5};
+    (void)state;
+    for (int part = 0; part < 5; part++) {
+        tr_file_stamp_t other = base;
+        other.inode += part == 0;
+        other.device += part == 1;
+        other.size += part == 2;
+        other.mtime += part == 3;
+        other.ctime += part == 4;
+        assert_false(tr_file_stamp_eq(&base, &other));
+        assert_false(tr_file_stamp_eq(&other, &base));
+    }
+}
+
 static void what_is_absent_has_a_stamp_of_zeros(void **state)
 {
     case_t *c = *state;
@@ -244,6 +259,7 @@ int main(void)
         FOLDER_TEST(a_secret_that_everybody_can_read_is_a_worry),
         FOLDER_TEST(who_is_let_in_is_not_anybodys_to_say),
         FOLDER_TEST(a_stamp_tells_one_state_of_a_file_from_another),
+        FOLDER_TEST(stamps_differ_in_any_one_of_their_parts),
         FOLDER_TEST(what_is_absent_has_a_stamp_of_zeros),
     };
     return TT_RUN(tests);

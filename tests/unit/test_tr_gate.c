@@ -124,6 +124,65 @@ static tt_world_t *strict_world(apr_pool_t *pool)
     return world;
 }
 
+static void without_a_list_only_algorithms_of_its_keys_are_an_issuers(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    char *token = tt_mint(*state, "ES384", tt_key("P-384"), "k", tt_claims(*state, "j", ""));
+    assert_int_equal(tt_admit(world, token), TR_ALGORITHM);
+    tt_trust(world, world->issuer, tt_key("P-384"), "k");
+    assert_int_equal(tt_admit(world, token), APR_SUCCESS);
+}
+
+static void who_has_no_name_is_nobody(void **state)
+{
+    static const char *bad[] = {"", ",\"name\":\"\"", ",\"name\":null", ",\"name\":[\"alice\"]", ",\"name\":\"al\\u000aice\""};
+    tt_world_t *world = tt_world(*state, 100);
+    tr_identity_t identity;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(
+            tr_gate_admit(&identity, &world->gate, tr_str_z(tt_good_token(*state, "j", bad[i])), "name", TT_AT(TT_NOW), *state),
+            TR_MALFORMED);
+    assert_int_equal(tr_gate_admit(&identity, &world->gate, tr_str_z(tt_good_token(*state, "j", ",\"name\":\"alice\"")), "name",
+                                   TT_AT(TT_NOW), *state),
+                     APR_SUCCESS);
+    assert_string_equal(identity.user, "alice");
+}
+
+static bool is_uninformed(void)
+{
+    return false;
+}
+
+static void what_others_revoked_must_be_known(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    char *token = tt_good_token(*state, "j", "");
+    tr_kind_t by;
+    world->gate.is_informed = is_uninformed;
+    assert_int_equal(tt_admit(world, token), TR_GATE_UNINFORMED);
+    assert_int_equal(tr_gate_check_opaque(&by, &world->gate, tr_str_z("opaque"), *state), TR_GATE_UNINFORMED);
+}
+
+static void nothing_opaque_passes_without_a_table(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    tr_kind_t by;
+    assert_int_equal(tr_gate_check_opaque(&by, &world->gate, tr_str_z("opaque"), *state), APR_SUCCESS);
+    world->gate.table = NULL;
+    assert_int_equal(tr_gate_check_opaque(&by, &world->gate, tr_str_z("opaque"), *state), APR_EGENERAL);
+}
+
+static void what_is_recognized_has_a_sound_identity(void **state)
+{
+    static const char *bad[] = {",\"sid\":7", ",\"sid\":\"a\\u0007\"", ",\"azp\":[]", ",\"client_id\":{}"};
+    tt_world_t *world = tt_world(*state, 100);
+    tr_token_t token;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(
+            tr_gate_recognize(&token, &world->gate, tr_str_z(tt_good_token(*state, "j", bad[i])), TT_AT(TT_NOW), *state),
+            TR_MALFORMED);
+}
+
 static void each_fault_has_its_reason(void **state)
 {
     tt_world_t *world = strict_world(*state);
@@ -356,6 +415,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TT_TEST(a_good_token_passes_with_its_user_and_claims),
         TT_TEST(each_fault_has_its_reason),
+        TT_TEST(without_a_list_only_algorithms_of_its_keys_are_an_issuers),
+        TT_TEST(who_has_no_name_is_nobody),
+        TT_TEST(what_others_revoked_must_be_known),
+        TT_TEST(nothing_opaque_passes_without_a_table),
+        TT_TEST(what_is_recognized_has_a_sound_identity),
         TT_TEST(of_two_faults_the_earlier_check_gives_the_reason),
         TT_TEST(any_pile_of_faults_gives_the_first_ones_reason),
         TT_TEST(a_revoked_token_is_refused_and_no_other),

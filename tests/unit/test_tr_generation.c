@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "tr_key.h"
 #include "tr_testing_cmocka.h"
 
 /* ---- names ------------------------------------------------------------------------------------------------- */
@@ -329,6 +330,17 @@ static void a_file_that_is_broken_or_says_the_same_changes_nothing(void **state)
     assert_false(tr_generation_still(c->generation, &seen));
 }
 
+static void without_a_digest_of_its_keys_there_is_no_generation(void **state)
+{
+    tr_issuers_t *issuers = apr_hash_make(*state);
+    tr_issuer_t *joe = issuer(issuers, "joe", *state);
+    struct tr_key_t *key = (struct tr_key_t *)tt_read_jwk(*state, tt_jwk(*state, tt_key("P-256"), ""));
+    tr_generation_seen_t seen;
+    key->has_material = false;
+    tr_keyring_add(joe->keyring, key);
+    assert_false(tr_generation_take(&seen, tr_generation_make(issuers, *state)));
+}
+
 static void where_there_is_none_nothing_is_taken(void **state)
 {
     case_t *c = *state;
@@ -354,6 +366,7 @@ int main(void)
         FILE_TEST(keys_that_come_back_bring_their_name_back_and_not_their_number),
         FILE_TEST(a_file_that_is_broken_or_says_the_same_changes_nothing),
         FILE_TEST(where_there_is_none_nothing_is_taken),
+        TT_TEST(without_a_digest_of_its_keys_there_is_no_generation),
     };
     return TT_RUN(tests);
 }

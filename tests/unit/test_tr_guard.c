@@ -347,6 +347,48 @@ static void a_jws_of_another_issuer_is_named_by_its_signing_input(void **state)
 }
 
 /* Tokens that only look alike: what one client revokes must not hit all tokens that begin like it. */
+/* Its first parts can be read, and it was revoked as what nobody could read. */
+static void a_token_with_more_parts_than_a_jws_is_known_by_its_text(void **state)
+{
+    site_t *site = make_site(*state, false);
+    char *text = tt_print(*state, "%s.more", refresh_jwt(*state, "r1"));
+    tr_str_t name;
+    assert_true(tr_gate_opaque_text(&name, tr_str_z(text), TR_MALFORMED, *state));
+    assert_str_is(name, text);
+    passes(site, text);
+    revoke_opaque(site, text);
+    is_refused(site, text, TR_GUARD_REFUSED);
+}
+
+static void a_request_with_a_fault_goes_no_further(void **state)
+{
+    site_t *site = make_site(*state, false);
+    tr_grant_t grant;
+    tr_guard_outcome_t outcome;
+    memset(&grant, 0, sizeof grant);
+    tr_grant_read_body(&grant, TR_GRANT_BODY_JSON, tr_str_z("{\"refresh_token\":\"a\",\"refresh_token\":\"b\"}"), *state);
+    tr_guard_judge(&outcome, &site->guard, &grant, *state);
+    assert_int_equal(outcome.answer.status, 400);
+    assert_int_equal(ask(site, "grant_type=refresh_token&refresh_token=a%00b").answer.status, 0);
+}
+
+/* What a thief repeats must not log its owner out again. */
+static void a_token_that_is_shown_again_and_again_moves_no_cut_off(void **state)
+{
+    site_t *site = make_site(*state, true);
+    char *first = refresh_jwt(*state, "r1"), *second = refresh_jwt(*state, "r2");
+    char *later =
+        tt_mint(*state, "ES256", tt_key("P-256"), "k",
+                tt_print(*state, "{\"iss\":\"%s\",\"sub\":\"alice\",\"sid\":\"s1\",\"jti\":\"n\",\"iat\":%d,\"exp\":%d}", TT_ISS,
+                         TT_NOW + 50, TT_NOW + 3600));
+    assert_int_equal(exchange(site, first, second, tt_good_token(*state, "a1", "")), TR_GUARD_ROTATED);
+    is_refused(site, first, TR_GUARD_REUSED);
+    assert_int_equal(held(site, TR_KIND_SESSION), 1);
+    site->guard.wall = site->guard.now = TT_AT(TT_NOW + 100);
+    is_refused(site, first, TR_GUARD_REFUSED);
+    assert_int_equal(tt_admit(site->world, later), APR_SUCCESS);
+}
+
 static void two_opaque_tokens_with_dots_are_two(void **state)
 {
     site_t *site = make_site(*state, false);
@@ -626,6 +668,9 @@ int main(void)
         TT_TEST(subject_session_client_and_issuer_reach_refresh_jwts),
         TT_TEST(a_jwt_that_nobody_here_can_verify_is_judged_by_its_claims),
         TT_TEST(a_jws_of_another_issuer_is_named_by_its_signing_input),
+        TT_TEST(a_token_with_more_parts_than_a_jws_is_known_by_its_text),
+        TT_TEST(a_request_with_a_fault_goes_no_further),
+        TT_TEST(a_token_that_is_shown_again_and_again_moves_no_cut_off),
         TT_TEST(two_opaque_tokens_with_dots_are_two),
         TT_TEST(where_the_list_cannot_be_known_nobody_passes),
         TT_TEST(an_exchanged_token_is_revoked_in_one_commit),

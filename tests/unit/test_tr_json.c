@@ -323,6 +323,15 @@ static void a_path_reaches_nested_members_and_names_with_dots(void **state)
         assert_null(tr_json_path(doc, absent[i]));
 }
 
+static void a_name_in_a_path_is_never_cut_short(void **state)
+{
+    const char *longest = tt_repeat(*state, "n", TR_MAX_CLAIM_NAME_LEN);
+    const tr_json_t *doc = parse(tt_print(*state, "{\"%s\":{\"a\":1}}", longest), *state);
+    assert_non_null(tr_json_path(doc, tt_print(*state, "%s.a", longest)));
+    assert_null(tr_json_path(doc, tt_print(*state, "%sn.a", longest)));
+    assert_null(tr_json_path(doc, tt_print(*state, "%s%s.a", longest, longest)));
+}
+
 static void a_value_is_only_what_it_is(void **state)
 {
     const tr_json_t *doc =
@@ -486,6 +495,8 @@ static void values_are_counted_before_they_cost_anything(void **state)
     assert_int_equal(parse_any(&json, &why, "[\"1,2,[{\",\"\\\",,,\"]", 3, *state), APR_SUCCESS);
     assert_int_equal(parse_any(&json, &why, "[[],{},[]]", 7, *state), APR_SUCCESS);
     assert_int_equal(parse_any(&json, &why, "[[],{},[]]", 6, *state), TR_MALFORMED);
+    assert_int_equal(parse_any(&json, &why, "{\"a\":[1,2,3]}", 5, *state), APR_SUCCESS);
+    assert_int_equal(parse_any(&json, &why, "{\"a\":[1,2,3]}", 4, *state), TR_MALFORMED);
 }
 
 static void an_adopted_document_outlives_its_pool(void **state)
@@ -598,6 +609,7 @@ int main(void)
         TT_TEST(what_is_no_number_is_refused),
         TT_TEST(members_are_found_by_their_whole_name),
         TT_TEST(a_path_reaches_nested_members_and_names_with_dots),
+        TT_TEST(a_name_in_a_path_is_never_cut_short),
         TT_TEST(a_value_is_only_what_it_is),
         TT_TEST(every_member_of_an_object_is_shown_once),
         TT_TEST(text_of_a_value_is_compact),

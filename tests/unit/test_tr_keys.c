@@ -194,6 +194,8 @@ static void weak_rsa_keys_are_refused(void **state)
     assert_non_null(tt_read_jwk(*state, rsa_jwk(*state, 2048, "Aw")));
     assert_non_null(tt_read_jwk(*state, rsa_jwk(*state, 2048, "AQAB")));
     assert_non_null(tt_read_jwk(*state, rsa_jwk(*state, 8192, "AQAB")));
+    unsigned char long_e[1026] = {[1023] = 1, [1024] = 0, [1025] = 1};
+    expect_refused(rsa_jwk(*state, 2048, tt_b64(*state, long_e, sizeof long_e)), *state);
     static const size_t bad_bits[] = {8, 512, 1024, 2040, 2047, 8193, 8200, 16384};
     for (size_t i = 0; i < sizeof bad_bits / sizeof *bad_bits; i++)
         expect_refused(rsa_jwk(*state, bad_bits[i], "AQAB"), *state);
@@ -225,6 +227,12 @@ static void a_point_must_be_whole_and_on_its_curve(void **state)
     expect_refused(tt_print(*state, form, "P-256", "", ""), *state);
     expect_refused(tt_print(*state, form, "P-256", tt_print(*state, "%s=", good_x), y), *state);
     expect_refused(tt_print(*state, form, "P-384", good_x, y), *state);
+    /* The same bytes, cut elsewhere. */
+    unsigned char both[64];
+    memcpy(both, tt_unb64(*state, good_x).data, 32);
+    memcpy(both + 32, tt_unb64(*state, y).data, 32);
+    expect_refused(tt_print(*state, form, "P-256", tt_b64(*state, both, 31), tt_b64(*state, both + 31, 33)), *state);
+    expect_refused(tt_print(*state, form, "P-256", tt_b64(*state, both, 33), tt_b64(*state, both + 33, 31)), *state);
     expect_refused(tt_print(*state, form, "secp256k1", good_x, y), *state);
     expect_refused(tt_print(*state, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\"}", good_x), *state);
     char *ones = tt_b64(*state, memset(apr_palloc(*state, 32), 0xff, 32), 32);

@@ -3,6 +3,10 @@
  */
 #include "tr_ledger.h"
 
+#include <sys/ipc.h>
+#include <sys/sem.h>
+
+#include <apr_portable.h>
 #include <apr_strings.h>
 
 #include "tr_limits.h"
@@ -150,6 +154,67 @@ static void the_lock_is_free_afterwards_whatever_happened(void **state)
     assert_int_equal(tr_ledger_tidy(world->ledger, TT_AT(TT_NOW)), APR_SUCCESS);
     assert_int_equal(apr_global_mutex_trylock(world->lock), APR_SUCCESS);
     apr_global_mutex_unlock(world->lock);
+}
+
+/* A lock that the system has taken away: System V has that. */
+static void lose_lock(void *baton)
+{
+    apr_os_global_mutex_t both;
+    apr_os_proc_mutex_t os;
+    tt_world_t *world = baton;
+    assert_int_equal(apr_os_global_mutex_get(&both, world->lock), APR_SUCCESS);
+    assert_int_equal(apr_os_proc_mutex_get(&os, both.proc_mutex), APR_SUCCESS);
+    assert_int_equal(semctl(os.crossproc, 0, IPC_RMID), 0);
+}
+
+static tt_world_t *world_of_sysv(apr_pool_t *pool)
+{
+    tt_world_t *world = tt_world(pool, 100);
+    if (apr_global_mutex_create(&world->lock, NULL, APR_LOCK_SYSVSEM, pool) != APR_SUCCESS)
+        return NULL;
+    world->ledger = tr_ledger_make(world->table, world->lock, NULL, NULL, pool);
+    return world;
+}
+
+static void without_the_lock_nothing_changes(void **state)
+{
+    tt_world_t *world = world_of_sysv(*state);
+    tr_entry_t e = entry("a", TT_NOW + 60);
+    if (world == NULL)
+        skip();
+    lose_lock(world);
+    assert_int_not_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_int_not_equal(tr_ledger_learn(world->ledger, &e, 1, true, TT_AT(TT_NOW)), APR_SUCCESS);
+    assert_int_not_equal(tr_ledger_find(world->ledger, &e), APR_SUCCESS);
+    assert_false(in_force(world, &e));
+}
+
+static void a_lock_that_was_lost_meanwhile_is_a_failure(void **state)
+{
+    tt_world_t *world = world_of_sysv(*state), *small = tt_world(*state, 1);
+    if (world == NULL)
+        skip();
+    assert_int_equal(revoke_at(small->ledger, entry("full", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    tr_ledger_also(world->ledger, small->table, lose_lock, world);
+    assert_int_not_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+}
+
+static bool always(void *baton)
+{
+    (void)baton;
+    return true;
+}
+
+static void a_table_that_is_not_the_newest_answers_for_nothing(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    tr_entry_t e = entry("a", TT_NOW + 60);
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), APR_SUCCESS);
+    assert_int_equal(tr_ledger_find(world->ledger, &e), APR_SUCCESS);
+    tr_ledger_watch(world->ledger, always, NULL);
+    assert_int_equal(revoke_at(world->ledger, e, TT_NOW), TR_LEDGER_SUPERSEDED);
+    assert_int_equal(revoke_at(world->ledger, entry("b", TT_NOW + 60), TT_NOW), TR_LEDGER_SUPERSEDED);
+    assert_int_equal(tr_ledger_find(world->ledger, &e), TR_LEDGER_SUPERSEDED);
 }
 
 static void tidying_reclaims_what_expired_and_nothing_else(void **state)
@@ -509,6 +574,16 @@ static void a_cut_off_is_stored_as_it_is_in_force(void **state)
     assert_true(store->entry.expires_s == TT_NOW + 160);
 }
 
+static void an_end_is_stored_as_it_is_in_force(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    store_t *store = make_store(world, APR_EGENERAL);
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 500), TT_NOW), APR_EGENERAL);
+    store->answer = APR_SUCCESS;
+    assert_int_equal(revoke_at(world->ledger, entry("a", TT_NOW + 60), TT_NOW), APR_SUCCESS);
+    assert_true(store->entry.expires_s == TT_NOW + 500);
+}
+
 static void a_list_that_does_not_fit_fails_and_is_not_stored(void **state)
 {
     tt_world_t *world = tt_world(*state, 2);
@@ -531,6 +606,9 @@ int main(void)
         TT_TEST(a_failing_store_fails_the_revocation),
         TT_TEST(a_full_table_is_said_and_not_stored),
         TT_TEST(the_lock_is_free_afterwards_whatever_happened),
+        TT_TEST(without_the_lock_nothing_changes),
+        TT_TEST(a_lock_that_was_lost_meanwhile_is_a_failure),
+        TT_TEST(a_table_that_is_not_the_newest_answers_for_nothing),
         TT_TEST(tidying_reclaims_what_expired_and_nothing_else),
         TT_TEST(tidying_alone_empties_a_large_table_in_good_time),
         TT_TEST(what_is_stored_is_not_stored_again),
@@ -551,6 +629,7 @@ int main(void)
         TT_TEST(what_could_not_be_stored_is_there_but_not_known),
         TT_TEST(without_a_store_what_is_in_force_is_known),
         TT_TEST(a_cut_off_is_stored_as_it_is_in_force),
+        TT_TEST(an_end_is_stored_as_it_is_in_force),
         TT_TEST(a_list_that_does_not_fit_fails_and_is_not_stored),
         TT_TEST(there_are_no_more_earlier_tables_than_were_promised),
     };

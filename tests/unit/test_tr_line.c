@@ -126,6 +126,26 @@ static void a_connection_is_cut_both_ways(void **state)
     expect_cut(wire_of(AF_INET, AF_INET));
 }
 
+/* The last of what was written is a clean end only where all of it came. */
+static void what_was_not_fetched_is_thrown_away(void **state)
+{
+    (void)state;
+    wire_t wire = wire_of(AF_INET, AF_INET);
+    char much[16384] = {0};
+    ssize_t got;
+
+    while (send(wire.served, much, sizeof(much), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
+    }
+    assert_true(tr_cutter_cut(&cutter, &wire.line));
+    close(wire.served);
+    do {
+        got = recv(wire.client, much, sizeof(much), 0);
+    } while (got > 0);
+    assert_int_equal(got, -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(wire.client);
+}
+
 static void one_of_ipv6_is_cut(void **state)
 {
     (void)state;
@@ -369,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CUTTING(a_connection_is_cut_both_ways),
+        CUTTING(what_was_not_fetched_is_thrown_away),
         CUTTING(one_of_ipv6_is_cut),
         CUTTING(an_address_of_ipv4_is_the_same_when_it_is_mapped),
         CUTTING(what_has_no_address_of_its_own_has_no_name),

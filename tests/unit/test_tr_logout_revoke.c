@@ -190,6 +190,43 @@ static void a_token_that_was_revoked_alone_still_ends_its_subject(void **state)
     assert_int_equal(tt_admit(s->world, tt_good_token(*state, "j2", "")), TR_REVOKED);
 }
 
+static char *token_at(apr_pool_t *pool, const char *jti, int64_t iat)
+{
+    return tt_mint(pool, "ES256", tt_key("P-256"), "k",
+                   tt_print(pool, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"%s\",\"iat\":%lld,\"exp\":%d}", TT_ISS, jti,
+                            (long long)iat, TT_NOW + 3600));
+}
+
+/* A cut-off of before its login says nothing of it. */
+static void a_token_that_was_revoked_alone_ends_what_an_older_cut_off_did_not(void **state)
+{
+    scene_t *s = scene(*state, TR_SCOPE_SUBJECT);
+    show(s, token_at(*state, "old", TT_NOW - 1000));
+    s->request.wall = s->request.now = TT_AT(TT_NOW - 900);
+    expect(s, 1, 2);
+    apr_array_clear(s->tokens);
+    s->request.wall = s->request.now = TT_AT(TT_NOW);
+    show(s, token_at(*state, "new", TT_NOW - 100));
+    s->request.scope = TR_SCOPE_TOKEN;
+    expect(s, 1, 3);
+    assert_int_equal(tt_admit(s->world, token_at(*state, "other", TT_NOW - 50)), APR_SUCCESS);
+    s->request.scope = TR_SCOPE_SUBJECT;
+    (void)log_out(s);
+    assert_int_equal(tt_admit(s->world, token_at(*state, "other", TT_NOW - 50)), TR_REVOKED);
+}
+
+/* An issuer whose clock is ahead has written both. */
+static void of_two_tokens_of_one_subject_the_later_ends_it(void **state)
+{
+    for (int first = 0; first < 2; first++) {
+        scene_t *s = scene(*state, TR_SCOPE_SUBJECT);
+        show(s, token_at(*state, "a", first == 0 ? TT_NOW : TT_NOW + 40));
+        show(s, token_at(*state, "b", first == 0 ? TT_NOW + 40 : TT_NOW));
+        expect(s, 2, 3);
+        assert_int_equal(tt_admit(s->world, token_at(*state, "c", TT_NOW + 40)), TR_REVOKED);
+    }
+}
+
 static void what_could_not_be_stored_is_stored_when_it_is_asked_for_again(void **state)
 {
     for (tr_scope_t scope = TR_SCOPE_TOKEN; scope <= TR_SCOPE_SUBJECT; scope++) {
@@ -213,6 +250,24 @@ static void without_a_ledger_a_good_token_is_a_failure(void **state)
 }
 
 /* ---- opaque refresh tokens --------------------------------------------------------------------------------- */
+
+/* Good for once, at its own endpoint: whoever has seen one could log its user out again and again. */
+static void a_logout_token_logs_nobody_out_here(void **state)
+{
+    static const char *ends[] = {"1700003600", "1699999000"};
+    for (int i = 0; i < 2; i++) {
+        scene_t *s = scene(*state, TR_SCOPE_SUBJECT);
+        char *claims =
+            tt_print(*state, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"l\",\"iat\":1699998000,\"exp\":%s", TT_ISS, ends[i]);
+        s->request.opaque_s = DAY;
+        show(s, tt_token(*state, "ES256", tt_key("P-256"), "{\"alg\":\"ES256\",\"kid\":\"k\",\"typ\":\"logout+jwt\"}",
+                         tt_print(*state, "%s}", claims)));
+        show(s, tt_mint(*state, "ES256", tt_key("P-256"), "k", tt_print(*state, "%s,\"events\":{}}", claims)));
+        show_refresh(s, "opaque");
+        expect(s, 0, 0);
+        assert_int_equal(tt_admit(s->world, token_at(*state, "c", TT_NOW - 2000)), APR_SUCCESS);
+    }
+}
 
 static void nobody_unknown_brings_an_opaque_token(void **state)
 {
@@ -335,8 +390,11 @@ int main(void)
         TT_TEST(a_token_that_names_no_session_ends_alone),
         TT_TEST(a_dead_token_does_not_end_the_next_session),
         TT_TEST(a_token_that_was_revoked_alone_still_ends_its_subject),
+        TT_TEST(a_token_that_was_revoked_alone_ends_what_an_older_cut_off_did_not),
+        TT_TEST(of_two_tokens_of_one_subject_the_later_ends_it),
         TT_TEST(what_could_not_be_stored_is_stored_when_it_is_asked_for_again),
         TT_TEST(without_a_ledger_a_good_token_is_a_failure),
+        TT_TEST(a_logout_token_logs_nobody_out_here),
         TT_TEST(nobody_unknown_brings_an_opaque_token),
         TT_TEST(a_user_or_a_good_token_brings_one),
         TT_TEST(only_the_refresh_token_may_be_opaque),

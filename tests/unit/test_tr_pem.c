@@ -11,6 +11,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "tr_key.h"
 #include "tr_testing_cmocka.h"
 
 static const char *const pairs[] = {"RSA2048", "P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448"};
@@ -110,8 +111,10 @@ static void a_key_for_pss_alone_verifies_nothing_else(void **state)
 static void files_beyond_one_mebibyte_are_refused(void **state)
 {
     const tr_key_t *key;
-    char *spaces = tt_repeat(*state, " ", 1048576);
-    expect_pem_refused(tt_print(*state, "%s%s", spaces, tt_pem(*state, tt_key("P-256"))), *state);
+    char *pem = tt_pem(*state, tt_key("P-256"));
+    char *lines = tt_repeat(*state, "\n", 1048576 - strlen(pem));
+    assert_non_null(read_pem(tt_print(*state, "%s%s", lines, pem), "", *state));
+    expect_pem_refused(tt_print(*state, "\n%s%s", lines, pem), *state);
     const char *why = NULL;
     assert_int_equal(tr_key_from_secret(&key, &why, tr_str(tt_repeat(*state, "x", 1048577), 1048577), tr_str(NULL, 0), *state),
                      APR_EINVAL);
@@ -140,6 +143,18 @@ static void weak_and_unfit_keys_are_refused(void **state)
     expect_pem_refused(tt_pem(*state, tt_key("X25519")), *state);
     expect_pem_refused(tt_pem(*state, tt_key("brainpoolP256r1")), *state);
     expect_pem_refused(tt_pem(*state, tt_key("P-224")), *state);
+}
+
+static void a_key_for_pss_alone_is_as_long_as_any(void **state)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA-PSS", NULL);
+    tt_key_t key = {NULL, {NULL, 0}, NULL};
+    assert_int_equal(EVP_PKEY_keygen_init(ctx), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 1024), 1);
+    assert_int_equal(EVP_PKEY_generate(ctx, &key.pkey), 1);
+    expect_pem_refused(tt_pem(*state, &key), *state);
+    EVP_PKEY_free(key.pkey);
+    EVP_PKEY_CTX_free(ctx);
 }
 
 static char *rsa_pem_with_exponent(apr_pool_t *pool, unsigned long e)
@@ -256,6 +271,47 @@ static void a_public_key_in_der_is_no_secret(void **state)
     }
 }
 
+static void a_certificate_in_der_is_no_secret(void **state)
+{
+    for (size_t i = 0; i < pair_count; i++) {
+        char *pem = tt_certificate(*state, tt_key(pairs[i]));
+        BIO *bio = BIO_new_mem_buf(pem, -1);
+        X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        unsigned char *der = NULL;
+        int len = i2d_X509(cert, &der);
+        const tr_key_t *key;
+        assert_true(len > 0);
+        if (read_secret(&key, tr_str((char *)der, (size_t)len), *state) != APR_EINVAL)
+            fail_msg("DER of a certificate of a %s key taken for a secret", pairs[i]);
+        OPENSSL_free(der);
+        X509_free(cert);
+        BIO_free(bio);
+    }
+}
+
+static apr_status_t look_at_secret(void *data)
+{
+    const tr_key_t *key = data;
+    for (size_t i = 0; i < key->secret.len; i++)
+        assert_int_equal(key->secret.data[i], 0);
+    return APR_SUCCESS;
+}
+
+static void a_secret_is_wiped_before_its_memory_goes(void **state)
+{
+    struct tr_key_t *slot;
+    const tr_key_t *key;
+    apr_pool_t *pool;
+    apr_pool_create(&pool, *state);
+    slot = apr_pcalloc(pool, sizeof *slot);
+    /* What is registered first is called last. */
+    apr_pool_cleanup_register(pool, slot, look_at_secret, apr_pool_cleanup_null);
+    assert_int_equal(read_secret(&key, tr_str_z("correct horse battery staple, twice over"), pool), APR_SUCCESS);
+    assert_true(key->secret.len > 0 && key->secret.data[0] == 'c');
+    *slot = *key;
+    apr_pool_destroy(pool);
+}
+
 static void passphrases_and_any_bytes_are_secrets(void **state)
 {
     const tr_key_t *key;
@@ -283,12 +339,15 @@ int main(void)
         TT_TEST(files_beyond_one_mebibyte_are_refused),
         TT_TEST(what_holds_no_public_key_is_refused),
         TT_TEST(weak_and_unfit_keys_are_refused),
+        TT_TEST(a_key_for_pss_alone_is_as_long_as_any),
         TT_TEST(an_rsa_exponent_is_odd_and_at_least_three),
         TT_TEST(a_small_order_point_is_refused_in_pem_too),
         TT_TEST(a_secret_has_the_algorithms_that_its_length_carries),
         TT_TEST(what_everybody_may_know_is_no_secret),
         TT_TEST(old_key_formats_are_no_secret_either),
         TT_TEST(a_public_key_in_der_is_no_secret),
+        TT_TEST(a_certificate_in_der_is_no_secret),
+        TT_TEST(a_secret_is_wiped_before_its_memory_goes),
         TT_TEST(passphrases_and_any_bytes_are_secrets),
     };
     return TT_RUN(tests);

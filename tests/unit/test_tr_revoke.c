@@ -362,6 +362,33 @@ static void what_cannot_be_made_durable_is_no_success(void **state)
     }
 }
 
+static void without_a_ledger_nothing_is_a_success(void **state)
+{
+    for (EACH_WAY(way)) {
+        tt_world_t *world = tt_world(*state, 10);
+        bool strict = way->answers == TR_ANSWERS_STRICT;
+        world->ledger = NULL;
+        tr_answer_t answer = ask(world, *way, tt_good_token(*state, "j1", ""));
+        expect_error(&answer, strict, strict ? 500 : 503, strict ? NULL : "temporarily_unavailable");
+    }
+}
+
+static void a_reason_of_one_kib_is_the_longest(void **state)
+{
+    for (EACH_WAY(way)) {
+        tt_world_t *world = tt_world(*state, 10);
+        char *most = tt_repeat(*state, "r", 1024);
+        bool strict = way->answers == TR_ANSWERS_STRICT;
+        tr_answer_t answer = ask_more(world, *way, tt_good_token(*state, "j1", ""), tt_print(*state, "&reason=%sr", most),
+                                      tt_print(*state, ",\"reason\":\"%sr\"", most));
+        expect_error(&answer, strict, 400, strict ? NULL : "invalid_request");
+        assert_int_equal(held(world), 0);
+        answer = ask_more(world, *way, tt_good_token(*state, "j1", ""), tt_print(*state, "&reason=%s", most),
+                          tt_print(*state, ",\"reason\":\"%s\"", most));
+        expect_success(&answer, way);
+    }
+}
+
 static void a_reason_is_stored(void **state)
 {
     for (EACH_WAY(way)) {
@@ -412,6 +439,74 @@ static void an_opaque_token_is_taken_from_a_known_caller_where_that_is_on(void *
     assert_int_equal(answer.status, 200);
     assert_string_equal(answer.body, "{\"revoked\":true}");
     assert_int_equal(held(world), 2);
+}
+
+static void an_opaque_token_that_cannot_be_stored_is_no_success(void **state)
+{
+    tt_world_t *world = tt_world(*state, 10);
+    store_t store = {APR_EGENERAL, {{NULL, 0}, {NULL, 0}, {NULL, 0}}};
+    tr_revoke_request_t known = {.is_known = true, .opaque_s = 60};
+    world->ledger = tr_ledger_make(world->table, world->lock, append, &store, *state);
+    assert_int_equal(ask_with(world, known, "rt_1").status, 503);
+    store.answer = APR_SUCCESS;
+    assert_int_equal(ask_with(world, known, "rt_1").status, 200);
+    world->ledger = NULL;
+    assert_int_equal(ask_with(world, known, "rt_1").status, 503);
+}
+
+static apr_status_t note_end(void *baton, tr_revocation_t *const *list, int n, apr_time_t now)
+{
+    (void)n;
+    (void)now;
+    *(int64_t *)baton = list[0]->entry.expires_s;
+    return APR_SUCCESS;
+}
+
+/* The clock of this process may be ahead of the time of day, or behind it. */
+static void an_opaque_token_is_kept_by_the_later_clock(void **state)
+{
+    static const tr_keep_t keep = {60, 0};
+    static const int clocks[][2] = {{0, 500}, {500, 0}};
+    for (int i = 0; i < 2; i++) {
+        tt_world_t *world = tt_world(*state, 10);
+        tr_revoke_request_t request = {.is_known = true, .opaque_s = 60, .type = TR_BODY_FORM, .keep = &keep};
+        tr_answer_t answer;
+        tr_params_t *params;
+        const char *why;
+        int64_t end_s = 0;
+        world->ledger = tr_ledger_make(world->table, world->lock, note_end, &end_s, *state);
+        assert_int_equal(tr_params_from_form(&params, &why, tr_str_z("token=rt_1"), *state), APR_SUCCESS);
+        request.params = params;
+        request.wall = TT_AT(TT_NOW + clocks[i][0]);
+        request.now = request.clean_now = TT_AT(TT_NOW + clocks[i][1]);
+        tr_revoke_answer(&answer, &request, &world->gate, world->ledger, *state);
+        assert_int_equal(answer.status, 200);
+        assert_true(end_s >= TT_NOW + 500 + 60);
+    }
+}
+
+static void a_dead_refresh_token_ends_no_session_that_began_later(void **state)
+{
+    static const tr_keep_t keep = {60, 0};
+    tt_world_t *world = tt_world(*state, 10);
+    tr_revoke_request_t request = {.cascade = TR_SCOPE_SUBJECT};
+    char *refresh = tt_good_token(*state, "r", ",\"token_use\":\"refresh\"");
+    char *fresh = tt_mint(*state, "ES256", tt_key("P-256"), "k",
+                          tt_print(*state, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"new\",\"iat\":%d,\"exp\":%d}", TT_ISS,
+                                   TT_NOW + 50, TT_NOW + 3600));
+    tr_answer_t answer;
+    tr_params_t *params;
+    const char *why;
+    assert_int_equal(ask_with(world, request, refresh).status, 200);
+    assert_int_equal(held(world), 2);
+    assert_int_equal(tr_params_from_form(&params, &why, tr_str_z(tt_print(*state, "token=%s", refresh)), *state), APR_SUCCESS);
+    request.type = TR_BODY_FORM;
+    request.params = params;
+    request.keep = &keep;
+    request.wall = request.now = request.clean_now = TT_AT(TT_NOW + 100);
+    tr_revoke_answer(&answer, &request, &world->gate, world->ledger, *state);
+    assert_int_equal(answer.status, 200);
+    assert_int_equal(tt_admit(world, fresh), APR_SUCCESS);
 }
 
 static void a_forged_or_dead_jwt_is_not_taken_for_opaque(void **state)
@@ -549,7 +644,12 @@ int main(void)
         TT_TEST(a_hint_and_unknown_parameters_change_nothing),
         TT_TEST(a_full_table_is_no_success),
         TT_TEST(what_cannot_be_made_durable_is_no_success),
+        TT_TEST(without_a_ledger_nothing_is_a_success),
+        TT_TEST(a_reason_of_one_kib_is_the_longest),
         TT_TEST(a_reason_is_stored),
+        TT_TEST(an_opaque_token_that_cannot_be_stored_is_no_success),
+        TT_TEST(an_opaque_token_is_kept_by_the_later_clock),
+        TT_TEST(a_dead_refresh_token_ends_no_session_that_began_later),
         TT_TEST(an_opaque_token_is_taken_from_a_known_caller_where_that_is_on),
         TT_TEST(a_forged_or_dead_jwt_is_not_taken_for_opaque),
         TT_TEST(a_jwt_that_only_its_issuer_can_read_is_opaque),

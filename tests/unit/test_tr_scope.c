@@ -150,6 +150,44 @@ static void an_entry_is_kept_until_the_last_token_it_ends_has_expired(void **sta
     assert_true(before(world, TR_KIND_ISSUER, "", TT_AT(TT_NOW)).expires_s == TR_FOREVER);
 }
 
+static int64_t end_of(const char *exp, apr_pool_t *pool)
+{
+    tt_world_t *world = tt_world(pool, 100);
+    char *claims = tt_print(pool, "{\"iss\":\"%s\",\"sub\":\"alice\",\"jti\":\"j\",\"exp\":%s}", TT_ISS, exp);
+    char *text = tt_mint(pool, "ES256", tt_key("P-256"), "k", claims);
+    tr_token_t token;
+    tr_entry_t e;
+    assert_int_equal(tr_gate_recognize(&token, &world->gate, tr_str_z(text), TT_AT(TT_NOW), pool), APR_SUCCESS);
+    assert_int_equal(tr_gate_entry(&e, &token, &keep, pool), APR_SUCCESS);
+    return e.expires_s;
+}
+
+static void a_tokens_entry_outlives_it(void **state)
+{
+    assert_true(end_of("1700000100", *state) > 1700000100 + 60);
+    assert_true(end_of("1700000100.999", *state) > 1700000100 + 60);
+    assert_true(end_of("9e14", *state) > INT64_C(900000000000000) + 60);
+    assert_true(end_of("9e15", *state) == TR_FOREVER);
+    assert_true(end_of("1e300", *state) == TR_FOREVER);
+}
+
+static void a_cut_off_is_kept_as_long_as_any_server_takes_what_it_ends(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    world->issuer->longest_s = 7 * 86400;
+    assert_true(before(world, TR_KIND_SUBJECT, "alice", TT_AT(TT_NOW)).expires_s >= TT_NOW + 7 * 86400 + 60);
+    world->issuer->longest_s = TR_UNLIMITED;
+    assert_true(before(world, TR_KIND_SUBJECT, "alice", TT_AT(TT_NOW)).expires_s == TR_FOREVER);
+}
+
+static void an_issuer_is_cut_off_without_a_value(void **state)
+{
+    tt_world_t *world = tt_world(*state, 100);
+    assert_int_equal(before(world, TR_KIND_ISSUER, "alice", TT_AT(TT_NOW)).value.len, 0);
+    cut(world, TR_KIND_ISSUER, "alice", TT_AT(TT_NOW));
+    assert_int_equal(tt_admit(world, token_at(*state, "1699999999", "")), TR_REVOKED);
+}
+
 static int scope_of(tr_entry_t *out, tt_world_t *world, const char *text, tr_scope_t scope)
 {
     tr_token_t token;
@@ -326,11 +364,12 @@ static void what_came_of_one_token_is_ended_together(void **state)
 static void tokens_of_different_kinds_begin_different_families(void **state)
 {
     tt_world_t *world = tt_world(*state, 100);
-    tr_entry_t e[4] = {{TR_KIND_TOKEN, {"ab", 2}, {"c", 1}, 0, 9},
+    tr_entry_t e[5] = {{TR_KIND_TOKEN, {"ab", 2}, {"c", 1}, 0, 9},
+                       {TR_KIND_TOKEN, {"xy", 2}, {"c", 1}, 0, 9},
                        {TR_KIND_TOKEN, {"a", 1}, {"bc", 2}, 0, 9},
                        {TR_KIND_TOKEN, {NULL, 0}, {"abc", 3}, 0, 9},
                        {TR_KIND_DIGEST, {"ab", 2}, {"c", 1}, 0, 9}};
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         for (int j = 0; j < i; j++)
             assert_true(family(world, &e[i]) != family(world, &e[j]));
 }
@@ -357,6 +396,9 @@ int main(void)
         TT_TEST(a_cut_off_only_moves_on),
         TT_TEST(the_kind_that_ended_it_is_told),
         TT_TEST(an_entry_is_kept_until_the_last_token_it_ends_has_expired),
+        TT_TEST(a_tokens_entry_outlives_it),
+        TT_TEST(a_cut_off_is_kept_as_long_as_any_server_takes_what_it_ends),
+        TT_TEST(an_issuer_is_cut_off_without_a_value),
         TT_TEST(a_scope_ends_the_token_and_what_it_names),
         TT_TEST(an_issuer_whose_clock_is_ahead_does_not_save_the_token),
         TT_TEST(an_opaque_token_is_known_by_its_digest),

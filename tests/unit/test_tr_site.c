@@ -76,6 +76,15 @@ static void every_other_origin_is_foreign(void **state)
             fail_msg("at home: %s", origins[i]);
 }
 
+static void another_port_is_another_origin(void **state)
+{
+    (void)state;
+    assert_false(tr_site_is_foreign(NULL, "https://" HERE ":8443", "https", HERE ":8443"));
+    assert_true(tr_site_is_foreign(NULL, "https://" HERE ":8444", "https", HERE ":8443"));
+    assert_true(tr_site_is_foreign(NULL, "https://" HERE ":8443", "https", HERE));
+    assert_true(tr_site_is_foreign(NULL, "http://" HERE ":81", "http", HERE ":82"));
+}
+
 static void a_request_that_names_no_host_has_no_origin_of_its_own(void **state)
 {
     (void)state;
@@ -93,6 +102,7 @@ int main(void)
         TT_TEST(who_says_nothing_was_not_lured),
         TT_TEST(the_own_origin_is_at_home_in_each_spelling_of_its_host),
         TT_TEST(every_other_origin_is_foreign),
+        TT_TEST(another_port_is_another_origin),
         TT_TEST(a_request_that_names_no_host_has_no_origin_of_its_own),
     };
     return TT_RUN(tests);

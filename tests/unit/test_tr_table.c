@@ -16,6 +16,7 @@
 #include <apr_strings.h>
 
 #include "tr_limits.h"
+#include "tr_table_layout.h"
 #include "tr_testing_cmocka.h"
 
 #define NOW 1700000000
@@ -122,6 +123,19 @@ static void what_was_inserted_is_found_and_nothing_else(void **state)
         assert_false(found(table, name(*state, i)));
 }
 
+static void every_bit_of_a_mark_counts(void **state)
+{
+    tr_table_t *table = create(10, *state);
+    assert_int_equal(insert(table, "v", NOW + 60, NOW), APR_SUCCESS);
+    tr_mark_t mark = tr_table_mark(table, TR_KIND_TOKEN, tr_str_z("https://idp.example.com/"), tr_str_z("v"));
+    assert_true(tr_table_lookup(table, NULL, mark));
+    for (int bit = 0; bit < 128; bit++) {
+        tr_mark_t other = mark;
+        other.h[bit / 64] ^= UINT64_C(1) << bit % 64;
+        assert_false(tr_table_lookup(table, NULL, other));
+    }
+}
+
 static void kinds_and_issuers_are_apart(void **state)
 {
     tr_table_t *table = create(10, *state);
@@ -201,6 +215,32 @@ static void an_entry_lives_to_its_last_second(void **state)
     sweep(table, NOW + 61, 0);
     assert_false(found(table, "old"));
     assert_int_equal(insert(table, "new", NOW + 99, NOW + 61), APR_SUCCESS);
+    table = create(2, *state);
+    assert_int_equal(insert(table, "older", NOW + 10, NOW), APR_SUCCESS);
+    assert_int_equal(insert(table, "old", NOW + 60, NOW), APR_SUCCESS);
+    sweep(table, NOW + 60, 0);
+    assert_false(found(table, "older"));
+    assert_true(found(table, "old"));
+}
+
+/* Whatever a process that was taken over has written there. */
+static void a_kind_that_is_none_leads_outside_no_counter(void **state)
+{
+    segment_t s = segment(tr_table_size(10), *state);
+    tr_table_t *table;
+    assert_int_equal(tr_table_create(&table, s.base, s.size, 10, NULL, *state), APR_SUCCESS);
+    assert_int_equal(insert(table, "v", NOW + 10, NOW), APR_SUCCESS);
+    for (uint32_t b = 0; b < table->buckets; b++) {
+        for (int i = 0; i < SLOTS_PER_BUCKET; i++) {
+            _Atomic uint16_t *meta = &table->bucket[b].slot[i].meta;
+            if (is_valid(*meta))
+                *meta = (uint16_t)(*meta | 15 << 1);
+        }
+    }
+    sweep(table, NOW + 11, 0);
+    assert_false(found(table, "v"));
+    assert_int_equal(stats(table).reclaimed, 1);
+    assert_int_equal(stats(table).inserted, 1);
 }
 
 static void an_expired_entry_revokes_until_it_is_swept(void **state)
@@ -503,7 +543,7 @@ static void foreign_memory_is_not_attached(void **state)
     assert_int_equal(tr_table_attach(&table, s.base, s.size - 4096, *state), APR_EINVAL);
     assert_int_equal(tr_table_attach(&table, s.base, 8, *state), APR_EINVAL);
     assert_int_equal(tr_table_attach(&table, s.base, 0, *state), APR_EINVAL);
-    for (size_t byte = 0; byte < 8; byte++) {
+    for (size_t byte = 0; byte < 12; byte++) { /* the magic and the version */
         ((unsigned char *)s.base)[byte] ^= 0x55;
         assert_int_equal(tr_table_attach(&table, s.base, s.size, *state), APR_EINVAL);
         ((unsigned char *)s.base)[byte] ^= 0x55;
@@ -532,6 +572,20 @@ static void counts_are_made_anew_after_a_writer_died(void **state)
     tr_table_begin_locked(table);
     tr_table_end_locked(table);
     assert_int_equal(stats(table).recovered, 1);
+}
+
+static void what_expires_after_a_writer_died_is_swept(void **state)
+{
+    tr_table_t *table = create(10, *state);
+    assert_int_equal(insert(table, "a", NOW + 10, NOW), APR_SUCCESS);
+    assert_int_equal(insert(table, "b", NOW + 60, NOW), APR_SUCCESS);
+    tr_table_begin_locked(table); /* and dies */
+    sweep(table, NOW + 11, 4);
+    assert_int_equal(stats(table).recovered, 1);
+    sweep(table, NOW + 11, 0);
+    assert_false(found(table, "a"));
+    assert_true(found(table, "b"));
+    assert_int_equal(stats(table).used, 1);
 }
 
 static void a_table_works_on_after_many_deaths(void **state)
@@ -585,12 +639,14 @@ int main(void)
         TT_TEST(a_new_table_holds_nothing),
         TT_TEST(the_kinds_that_have_entries_are_known_at_one_look),
         TT_TEST(what_was_inserted_is_found_and_nothing_else),
+        TT_TEST(every_bit_of_a_mark_counts),
         TT_TEST(kinds_and_issuers_are_apart),
         TT_TEST(exactly_the_capacity_of_live_entries_fits),
         TT_TEST(a_full_table_still_lengthens_what_it_holds),
         TT_TEST(the_place_of_an_expired_entry_is_given_to_a_new_one),
         TT_TEST(expired_entries_on_the_way_give_up_their_places),
         TT_TEST(an_entry_lives_to_its_last_second),
+        TT_TEST(a_kind_that_is_none_leads_outside_no_counter),
         TT_TEST(an_expired_entry_revokes_until_it_is_swept),
         TT_TEST(an_entry_that_never_ends_is_never_swept),
         TT_TEST(a_second_insert_only_lengthens),
@@ -609,6 +665,7 @@ int main(void)
         TT_TEST(a_capacity_that_changes_while_it_is_attached_leads_nowhere_else),
         TT_TEST(foreign_memory_is_not_attached),
         TT_TEST(counts_are_made_anew_after_a_writer_died),
+        TT_TEST(what_expires_after_a_writer_died_is_swept),
         TT_TEST(a_table_works_on_after_many_deaths),
     };
     return TT_RUN(tests);
