@@ -294,6 +294,12 @@ fuzz:
 	@$(FUZZ) -j$(JOBS) fuzz-programs
 	@tools/fuzz-run build/fuzz '$(TARGET)' '$(T)'
 
+# make fuzz-all T=600; two targets at a time
+.PHONY: fuzz-all
+fuzz-all:
+	@$(FUZZ) -j$(JOBS) fuzz-programs
+	@tools/fuzz-all build/fuzz '$(T)'
+
 .PHONY: cov
 cov:
 	@$(COVER) -j$(JOBS) all unit-programs
@@ -468,6 +474,7 @@ help:
 #H make soak-requests       10,000,000 requests of every kind, each answer checked, and memory that must stay flat (REQUESTS=, SOAK_LIMIT=; needs wrk)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
+#H make fuzz-all T=60       the same with every target, two at a time, and a table
 #H make asan ubsan tsan     the tests in sanitizer builds
 #H make cov                 line coverage of unit and end-to-end tests
 #H make lint                rooms, exports, sizes, log ids, directives, format
