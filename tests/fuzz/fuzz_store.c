@@ -149,7 +149,8 @@ static tr_str_t as_text(const column_t *column, apr_pool_t *pool)
 
 static bool is_text(const column_t *column)
 {
-    return strchr("irn", column->type) == NULL;
+    /* No bytes at all are handed on as NULL. */
+    return strchr("irn", column->type) == NULL && (column->type != 'b' || column->bytes.len > 0);
 }
 
 static bool is_digest(tr_kind_t kind)

@@ -34,7 +34,10 @@ static void check_place(const char *text, apr_pool_t *pool)
     ALWAYS(rv == APR_SUCCESS || (rv == APR_EINVAL && why != NULL && *why != '\0'));
     ALWAYS(rv != APR_SUCCESS || is_file || is_server);
     /* What may hold a password is repeated nowhere. */
-    ALWAYS(rv == APR_SUCCESS || is_file || strlen(text) < 8 || strstr(why, text) == NULL);
+    if (rv != APR_SUCCESS && !is_file) {
+        const char *sentence = NULL;
+        ALWAYS(tr_store_parse(&again, &sentence, "", "/srv/httpd", pool) == APR_EINVAL && strcmp(why, sentence) == 0);
+    }
     if (rv != APR_SUCCESS)
         return;
     if (is_file)
