@@ -76,12 +76,67 @@ static void a_duration_is_a_number_with_a_unit(void **state)
     assert_true(s == -1);
 }
 
+static void a_source_is_a_kind_and_a_name(void **state)
+{
+    static const struct {
+        const char *text;
+        tr_source_kind_t kind;
+        const char *name;
+    } good[] = {{"Header", TR_FROM_AUTHORIZATION, "Authorization"},
+                {"header=X-Token", TR_FROM_HEADER, "X-Token"},
+                {"COOKIE=__Host-s", TR_FROM_COOKIE, "__Host-s"},
+                {"query=access_token", TR_FROM_QUERY, "access_token"},
+                {"form=t", TR_FROM_FORM, "t"}};
+    static const char *const bad[] = {"",
+                                      "headers",
+                                      "cookie",
+                                      "cookie=",
+                                      "cookie=a b",
+                                      "query=a=b",
+                                      "form=a;",
+                                      "body=t",
+                                      "header=Cookie",
+                                      "header=authorization",
+                                      "query=\xc3\xa4"};
+    tr_source_t source;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_null(tr_value_source(&source, good[i].text, *state));
+        assert_int_equal(source.kind, good[i].kind);
+        assert_string_equal(source.name, good[i].name);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_non_null(tr_value_source(&source, bad[i], *state));
+}
+
+static void names_of_fields_are_folded_and_those_of_cookies_are_not(void **state)
+{
+    const tr_source_t field = {TR_FROM_HEADER, "X-Token"}, same = {TR_FROM_HEADER, "x-token"};
+    const tr_source_t cookie = {TR_FROM_COOKIE, "X-Token"}, other = {TR_FROM_COOKIE, "x-token"};
+    (void)state;
+    assert_true(tr_source_eq(&field, &same));
+    assert_false(tr_source_eq(&cookie, &other));
+    assert_false(tr_source_eq(&field, &cookie));
+}
+
+static void site_data_is_what_browsers_know(void **state)
+{
+    const char *value = NULL;
+    assert_null(tr_value_site_data(&value, " cookies,\t\"Storage\" executioncontexts , *", *state));
+    assert_string_equal(value, "\"cookies\", \"storage\", \"executionContexts\", \"*\"");
+    assert_non_null(tr_value_site_data(&value, "cookies, sessions", *state));
+    assert_non_null(tr_value_site_data(&value, " , ", *state));
+    assert_non_null(tr_value_site_data(&value, "\"cookies", *state));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TT_TEST(an_origin_is_written_as_browsers_send_it),
         TT_TEST(a_number_is_digits_and_nothing_else),
         TT_TEST(a_duration_is_a_number_with_a_unit),
+        TT_TEST(a_source_is_a_kind_and_a_name),
+        TT_TEST(names_of_fields_are_folded_and_those_of_cookies_are_not),
+        TT_TEST(site_data_is_what_browsers_know),
     };
     return TT_RUN(tests);
 }
