@@ -309,6 +309,12 @@ fuzz:
 	@$(FUZZ) -j$(JOBS) fuzz-programs
 	@tools/fuzz-run build/fuzz '$(TARGET)' '$(T)'
 
+# make fuzz-all T=600; two targets at a time
+.PHONY: fuzz-all
+fuzz-all:
+	@$(FUZZ) -j$(JOBS) fuzz-programs
+	@tools/fuzz-all build/fuzz '$(T)'
+
 # What the tests run of the module. Each stage adds to build/cov/counters; cov begins anew.
 COV_LINES    ?= 95
 COV_BRANCHES ?= 85
@@ -509,6 +515,7 @@ help:
 #H make soak-requests       10,000,000 requests of every kind, each answer checked, and memory that must stay flat (REQUESTS=, SOAK_LIMIT=; needs wrk)
 #H make fuzz-replay         every fuzz target over its kept corpus
 #H make fuzz TARGET= T=60   search with one fuzz target for T seconds
+#H make fuzz-all T=60       the same with every target, two at a time, and a table
 #H make asan ubsan tsan     the tests in sanitizer builds
 #H make cov                 lines and branches that the unit, end-to-end and crash tests reach (COV_LINES=, COV_BRANCHES=: the least, in percent)
 #H make cov-build cov-unit cov-e2e cov-crash cov-report   its steps (TESTS=, CRASH_TESTS= as above)

@@ -200,42 +200,9 @@ static const char *text_fault(tr_str_t text, apr_size_t max_values)
     return shape.values > max_values ? "it holds too many values" : NULL;
 }
 
-/* The library goes on with what it stands at, which may be a part of a secret. */
-static const char *explain(const json_error_t *error, apr_pool_t *pool)
-{
-    const char *near = strstr(error->text, " near '");
-    int len = (int)(near != NULL ? (apr_size_t)(near - error->text) : strlen(error->text));
-
-    return apr_psprintf(pool, "line %d, column %d: %.*s", error->line, error->column, len, error->text);
-}
-
-/*
- * Where it has no memory the library says nothing, or calls a good string bad. Nobody may be told that a token is bad because of that, for
- * there is nothing to revoke in a bad one. So what is refused is read once more, after as much memory as the text takes was to be had.
- */
-static apr_status_t load_surely(json_t **out, json_error_t *error, tr_str_t text, apr_pool_t *pool)
-{
-    json_t *probe;
-
-    *out = load(text, error, pool);
-    if (*out == NULL && error->text[0] != '\0') {
-        probe = json_stringn_nocheck(text.data, text.len);
-        if (probe == NULL) {
-            return APR_ENOMEM;
-        }
-        json_decref(probe);
-        *out = load(text, error, pool);
-    }
-    if (*out != NULL) {
-        return APR_SUCCESS;
-    }
-    return error->text[0] != '\0' ? TR_MALFORMED : APR_ENOMEM;
-}
-
 static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_size_t max_values, apr_pool_t *pool)
 {
     json_error_t error;
-    apr_status_t rv;
 
     /* Nearly all claims are plain. Where values are limited they must be counted before anything is made of them. */
     *out = max_values == APR_SIZE_MAX ? tr_json_plain(text) : NULL;
@@ -247,14 +214,14 @@ static apr_status_t parse(json_t **out, const char **why, tr_str_t text, apr_siz
     if (*why != NULL) {
         return TR_MALFORMED;
     }
-    rv = load_surely(out, &error, text, pool);
-    if (rv == APR_ENOMEM) {
+    *out = load(text, &error, pool);
+    if (*out == NULL && error.text[0] == '\0') {
         *why = "there is no memory to read it";
-        return rv;
+        return APR_ENOMEM;
     }
-    if (rv != APR_SUCCESS) {
-        *why = explain(&error, pool);
-        return rv;
+    if (*out == NULL) {
+        *why = tr_json_explain(&error, pool);
+        return TR_MALFORMED;
     }
     apr_pool_cleanup_register(pool, *out, release, apr_pool_cleanup_null);
     return APR_SUCCESS;

@@ -47,7 +47,7 @@ static json_t *take_second(json_t *both, json_error_t *error, apr_size_t filler)
     return json_incref(document);
 }
 
-json_t *tr_json_read(tr_str_t text, json_error_t *error, apr_pool_t *pool)
+static json_t *read_once(tr_str_t text, json_error_t *error, apr_pool_t *pool)
 {
     apr_size_t filler = longest_piece(text) + 2, before = filler + 4;
     char *padded = apr_palloc(pool, before + text.len + 1);
@@ -64,4 +64,28 @@ json_t *tr_json_read(tr_str_t text, json_error_t *error, apr_pool_t *pool)
     json_decref(both);
     tr_wipe(padded, before + text.len); /* it may hold secrets */
     return document;
+}
+
+json_t *tr_json_read(tr_str_t text, json_error_t *error, apr_pool_t *pool)
+{
+    json_t *document = read_once(text, error, pool);
+    json_t *probe;
+
+    if (document != NULL || error->text[0] == '\0' || json_error_code(error) == json_error_numeric_overflow) {
+        return document;
+    }
+    probe = json_stringn_nocheck(text.data, text.len);
+    if (probe == NULL) {
+        return fault(error, "");
+    }
+    json_decref(probe);
+    return read_once(text, error, pool);
+}
+
+const char *tr_json_explain(const json_error_t *error, apr_pool_t *pool)
+{
+    const char *near = strstr(error->text, " near '");
+    int len = (int)(near != NULL ? (apr_size_t)(near - error->text) : strlen(error->text));
+
+    return apr_psprintf(pool, "line %d, column %d: %.*s", error->line, error->column, len, error->text);
 }

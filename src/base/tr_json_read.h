@@ -10,7 +10,14 @@
 
 #include "tr_base.h"
 
-/* One object or array without duplicate members; NULL: *error says why, or has an empty text, if there was no memory. */
+/*
+ * One object or array without duplicate members; NULL: *error says why, or has an empty text, if there was no memory. Without memory the
+ * library may call a good string bad. Nobody may be told that a token is bad because of that, for there is nothing to revoke in a bad
+ * one. So what is refused is read once more, after as much memory as the text takes was to be had.
+ */
 json_t *tr_json_read(tr_str_t text, json_error_t *error, apr_pool_t *pool);
+
+/* For an administrator. The library goes on with what it stands at, which may be a part of a secret: that is left out. */
+const char *tr_json_explain(const json_error_t *error, apr_pool_t *pool);
 
 #endif

@@ -18,6 +18,7 @@
 #include "tr_oauth.h"
 #include "tr_reason.h"
 #include "tr_store.h"
+#include "tr_value.h"
 
 extern __attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA tokrevoke_module;
 
@@ -33,19 +34,6 @@ APLOG_USE_MODULE(tokrevoke);
 #define TRH_REFUSED_NOTE "tokrevoke-refused" /* request note: the answer is a refusal of ours */
 
 /* ---- configuration ----------------------------------------------------------------------------------------- */
-
-typedef enum trh_source_kind_t {
-    TRH_FROM_AUTHORIZATION, /* RFC 6750 2.1 */
-    TRH_FROM_HEADER,        /* the token alone in a header of its own */
-    TRH_FROM_COOKIE,
-    TRH_FROM_QUERY, /* RFC 6750 2.3 */
-    TRH_FROM_FORM   /* body of a POST to an endpoint of ours; no source elsewhere */
-} trh_source_kind_t;
-
-typedef struct trh_source_t {
-    trh_source_kind_t kind;
-    const char *name; /* of the header, cookie or parameter */
-} trh_source_t;
 
 /* TokRevokeClaimHeader */
 typedef struct trh_claim_header_t {
@@ -72,7 +60,7 @@ typedef struct trh_server_t {
 
 /* Of a directory or Location. */
 typedef struct trh_dir_t {
-    apr_array_header_t *sources; /* trh_source_t; NULL: not given */
+    apr_array_header_t *sources; /* tr_source_t; NULL: not given */
     const char *user_claim;
     int strip;
     int answers;                 /* tr_answers_t */
@@ -111,19 +99,11 @@ const trh_dir_t *trh_dir(const request_rec *r);
 const apr_array_header_t *trh_sources(const trh_dir_t *dir);
 bool trh_is_any_cut(void); /* has this process met TokRevokeCutStreams On? Else that costs nothing */
 
-/* "30", "30s", "5m", "12h", "7d" as seconds. NULL, or what is wrong with text. */
-const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool);
-
 /* NULL, or what is wrong with the name of a claim. */
 const char *trh_check_claim_name(apr_pool_t *pool, const char *claim);
 
 /* The same, of a directive. */
 const char *trh_check_claim(cmd_parms *cmd, const char *claim);
-
-/* RFC 9110 5.6.2: can this be the name of a field? */
-bool trh_is_http_token(const char *name);
-
-bool trh_source_eq(const trh_source_t *a, const trh_source_t *b);
 
 /* ---- directives: each checks its arguments, and returns NULL or an error for the administrator ------------- */
 
@@ -207,7 +187,7 @@ typedef struct trh_request_t {
     apr_status_t verdict;          /* why, then */
     uint64_t changes;              /* of the table, before the token was looked up there */
     trh_stream_t *stream;          /* NULL: it is not watched */
-    trh_source_t source;
+    tr_source_t source;
     bool stripped;              /* the token was removed from the request: subrequests and redirects find it here */
     apr_array_header_t *others; /* tr_str_t: at logout, all that were removed; NULL: none */
     bool has_more;              /* more than others can hold */
@@ -232,7 +212,7 @@ trh_request_t *trh_request_of(const request_rec *r);
 
 typedef struct trh_found_t {
     tr_str_t token;
-    trh_source_t source;
+    tr_source_t source;
 } trh_found_t;
 
 /* Look through the sources in order. Returns APR_SUCCESS, TR_NO_TOKEN or TR_MULTIPLE_TOKENS. */
@@ -244,18 +224,6 @@ TR_MUST_CHECK apr_status_t trh_find_token(trh_found_t *out, request_rec *r, cons
  */
 TR_MUST_CHECK bool trh_find_all(apr_array_header_t *tokens, request_rec *r, const apr_array_header_t *sources,
                                 const tr_params_t *params);
-
-/* The decoded value of a parameter of the query. False: it is not there, twice there, empty or badly encoded. */
-bool trh_query_value(tr_str_t *out, const request_rec *r, const char *name);
-
-/* Does an Authorization field begin with the scheme Bearer (RFC 9110 11.1: case-insensitive)? */
-bool trh_has_bearer_scheme(tr_str_t value);
-
-/* Is this pair of a query, cut at '&', the parameter name? *raw is its value as it stands. */
-bool trh_is_parameter(tr_str_t *raw, tr_str_t pair, const char *name, apr_pool_t *pool);
-
-/* text (a URI, a request line) without the parameter name in its query, which ends at a blank or #. In pool. */
-char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool);
 
 /* Remove whatever the sources hold from the request, before anything behind us sees it. */
 void trh_strip_token(request_rec *r, const apr_array_header_t *sources);

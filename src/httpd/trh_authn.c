@@ -74,7 +74,7 @@ static void remember(request_rec *r, const trh_found_t *found, const tr_identity
 int trh_check_authn(request_rec *r)
 {
     const trh_dir_t *dir = trh_dir(r);
-    trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
+    trh_found_t found = {{NULL, 0}, {TR_FROM_AUTHORIZATION, NULL}};
     const tr_gate_t *gate = trh_gate(r);
     uint64_t changes = gate->table != NULL ? tr_table_changes(gate->table) : 0;
     tr_identity_t *identity = NULL;

@@ -78,7 +78,7 @@ static bool are_same(const apr_array_header_t *a, const apr_array_header_t *b)
         return false;
     }
     for (int i = 0; i < a->nelts; i++) {
-        if (!trh_source_eq(&APR_ARRAY_IDX(a, i, trh_source_t), &APR_ARRAY_IDX(b, i, trh_source_t))) {
+        if (!tr_source_eq(&APR_ARRAY_IDX(a, i, tr_source_t), &APR_ARRAY_IDX(b, i, tr_source_t))) {
             return false;
         }
     }
@@ -90,7 +90,7 @@ static void look(view_t *view, request_rec *r)
 {
     const apr_array_header_t *sources = trh_sources(trh_dir(r));
     const char *user_claim = trh_user_claim(r);
-    trh_found_t found = {{NULL, 0}, {TRH_FROM_AUTHORIZATION, NULL}};
+    trh_found_t found = {{NULL, 0}, {TR_FROM_AUTHORIZATION, NULL}};
     tr_identity_t identity;
 
     if (are_same(view->sources, sources) && strcmp(view->user_claim, user_claim) == 0 &&

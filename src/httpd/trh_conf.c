@@ -3,14 +3,12 @@
  */
 #include "trh.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
+#include <http_core.h>
 #include <http_main.h>
 
 #include "tr_digest.h"
 #include "tr_limits.h"
-
-#define MAX_DURATION_S (INT64_C(36500) * 24 * 3600) /* a hundred years; more is a slip of the pen */
 
 void *trh_server_create(apr_pool_t *pool, server_rec *s)
 {
@@ -104,44 +102,13 @@ const trh_dir_t *trh_dir(const request_rec *r)
 
 const apr_array_header_t *trh_sources(const trh_dir_t *dir)
 {
-    static trh_source_t authorization = {TRH_FROM_AUTHORIZATION, "Authorization"};
+    static tr_source_t authorization = {TR_FROM_AUTHORIZATION, "Authorization"};
     static const apr_array_header_t by_default = {NULL, sizeof(authorization), 1, 1, (char *)&authorization};
 
     return dir->sources != NULL ? dir->sources : &by_default;
 }
 
 /* ---- directives -------------------------------------------------------------------------------------------- */
-
-static int64_t unit_s(const char *unit)
-{
-    static const struct {
-        const char *name;
-        int64_t s;
-    } units[] = {{"", 1}, {"s", 1}, {"sec", 1}, {"m", 60}, {"mi", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
-
-    for (apr_size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strcasecmp(unit, units[i].name) == 0) {
-            return units[i].s;
-        }
-    }
-    return 0;
-}
-
-const char *trh_parse_duration(int64_t *out_s, const char *text, apr_pool_t *pool)
-{
-    char *unit;
-    apr_int64_t n = apr_strtoi64(text, &unit, 10);
-
-    if (!apr_isdigit(text[0]) || unit_s(unit) == 0) {
-        return apr_psprintf(pool, "\"%s\" is not a valid duration; write a whole number with s, m, h or d, like 30s or 12h",
-                            text);
-    }
-    if (n > MAX_DURATION_S / unit_s(unit)) {
-        return apr_psprintf(pool, "the duration \"%s\" is over 36500 days", text);
-    }
-    *out_s = n * unit_s(unit);
-    return NULL;
-}
 
 /* Once for each start, though httpd reads its configuration twice; and not with each request that an .htaccess is read for. */
 void trh_tell_worry(cmd_parms *cmd, const char *path, tr_file_kind_t kind)
@@ -163,25 +130,23 @@ trh_server_t *trh_server_of(cmd_parms *cmd)
 const char *trh_set_capacity(cmd_parms *cmd, void *dir, const char *number)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    char *end;
-    apr_int64_t n = apr_strtoi64(number, &end, 10);
+    uint32_t n;
 
     (void)dir;
     if (err != NULL) {
         return err;
     }
-    if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_CAPACITY) {
+    if (!tr_value_number(&n, number, TR_MAX_CAPACITY)) {
         return apr_psprintf(cmd->pool, "TokRevokeCapacity: \"%s\" is not a whole number from 1 to %d", number, TR_MAX_CAPACITY);
     }
-    trh_server_of(cmd)->capacity = (uint32_t)n;
+    trh_server_of(cmd)->capacity = n;
     return NULL;
 }
 
 const char *trh_set_verified(cmd_parms *cmd, void *dir, const char *number)
 {
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    char *end;
-    apr_int64_t n = apr_strtoi64(number, &end, 10);
+    uint32_t n;
 
     (void)dir;
     if (err != NULL) {
@@ -191,7 +156,7 @@ const char *trh_set_verified(cmd_parms *cmd, void *dir, const char *number)
         trh_server_of(cmd)->verified = 0;
         return NULL;
     }
-    if (!apr_isdigit(number[0]) || *end != '\0' || n < 1 || n > TR_MAX_VERIFIED) {
+    if (!tr_value_number(&n, number, TR_MAX_VERIFIED)) {
         return apr_psprintf(cmd->pool, "TokRevokeVerifiedCache: \"%s\" is neither off nor a whole number from 1 to %d", number,
                             TR_MAX_VERIFIED);
     }
@@ -246,7 +211,7 @@ const char *trh_set_max_staleness(cmd_parms *cmd, void *dir, const char *duratio
         return NULL;
     }
     if (err == NULL) {
-        err = trh_parse_duration(out_s, duration, cmd->pool);
+        err = tr_value_duration(out_s, duration, cmd->pool);
     }
     if (err == NULL && *out_s < 2) {
         err = "it must be at least 2s, or unlimited";
@@ -260,85 +225,31 @@ const char *trh_set_retain(cmd_parms *cmd, void *dir, const char *duration)
 
     (void)dir;
     if (err == NULL) {
-        err = trh_parse_duration(&trh_server_of(cmd)->retain_s, duration, cmd->pool);
+        err = tr_value_duration(&trh_server_of(cmd)->retain_s, duration, cmd->pool);
     }
     return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
-}
-
-bool trh_is_http_token(const char *name)
-{
-    const char *p = name;
-
-    for (; *p != '\0'; p++) {
-        if (!apr_isalnum(*p) && strchr("!#$%&'*+-.^_`|~", *p) == NULL) {
-            return false;
-        }
-    }
-    return p != name;
-}
-
-/* NULL, or what is wrong with source. */
-static const char *parse_source(trh_source_t *out, const char *source, apr_pool_t *pool)
-{
-    static const struct {
-        const char *prefix;
-        trh_source_kind_t kind;
-    } kinds[] = {
-        {"header=", TRH_FROM_HEADER}, {"cookie=", TRH_FROM_COOKIE}, {"query=", TRH_FROM_QUERY}, {"form=", TRH_FROM_FORM}};
-
-    if (strcasecmp(source, "header") == 0) {
-        out->kind = TRH_FROM_AUTHORIZATION;
-        out->name = "Authorization";
-        return NULL;
-    }
-    for (apr_size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        apr_size_t len = strlen(kinds[i].prefix);
-
-        if (strncasecmp(source, kinds[i].prefix, len) != 0) {
-            continue;
-        }
-        out->kind = kinds[i].kind;
-        out->name = apr_pstrdup(pool, source + len);
-        if (!trh_is_http_token(out->name)) {
-            return apr_psprintf(pool, "\"%s\" does not name a valid header, cookie or parameter", source);
-        }
-        if (out->kind == TRH_FROM_HEADER &&
-            (strcasecmp(out->name, "Authorization") == 0 || strcasecmp(out->name, "Cookie") == 0)) {
-            return apr_psprintf(pool, "\"%s\" is written header or cookie=NAME", source);
-        }
-        return NULL;
-    }
-    return apr_psprintf(pool, "\"%s\" is none of header, header=NAME, cookie=NAME, query=NAME, form=NAME", source);
-}
-
-/* Header names are folded (RFC 9110 5.1), those of cookies and parameters are not. */
-bool trh_source_eq(const trh_source_t *a, const trh_source_t *b)
-{
-    bool folded = a->kind == TRH_FROM_HEADER;
-
-    return a->kind == b->kind && (folded ? strcasecmp(a->name, b->name) : strcmp(a->name, b->name)) == 0;
 }
 
 const char *trh_set_token_from(cmd_parms *cmd, void *dirv, const char *source)
 {
     trh_dir_t *dir = dirv;
-    trh_source_t parsed;
-    const char *err = parse_source(&parsed, source, cmd->pool);
+    tr_source_t parsed;
+    const char *err = tr_value_source(&parsed, source, cmd->pool);
 
     if (err != NULL) {
         return apr_pstrcat(cmd->pool, "TokRevokeTokenFrom: ", err, NULL);
     }
     if (dir->sources == NULL) {
-        dir->sources = apr_array_make(cmd->pool, 2, sizeof(trh_source_t));
+        dir->sources = apr_array_make(cmd->pool, 2, sizeof(tr_source_t));
     }
     for (int i = 0; i < dir->sources->nelts; i++) {
-        const trh_source_t *other = &APR_ARRAY_IDX(dir->sources, i, trh_source_t);
+        const tr_source_t *other = &APR_ARRAY_IDX(dir->sources, i, tr_source_t);
 
-        if (trh_source_eq(other, &parsed)) {
+        if (tr_source_eq(other, &parsed)) {
             return apr_psprintf(cmd->pool, "TokRevokeTokenFrom: %s is named twice", source);
         }
     }
-    APR_ARRAY_PUSH(dir->sources, trh_source_t) = parsed;
+    APR_ARRAY_PUSH(dir->sources, tr_source_t) = parsed;
     return NULL;
 }
 
@@ -384,28 +295,6 @@ const char *trh_set_answers(cmd_parms *cmd, void *dir, const char *answers)
     return apr_psprintf(cmd->pool, "TokRevokeAnswers: \"%s\" is neither rfc7009 nor strict", answers);
 }
 
-/* RFC 6454 6.2: scheme://host[:port], as browsers write it; nothing behind. */
-static bool is_origin(const char *origin)
-{
-    const char *host = ap_strstr_c(origin, "://");
-
-    if (strcmp(origin, "*") == 0) {
-        return true;
-    }
-    if (host == NULL || host == origin || host[3] == '\0') {
-        return false;
-    }
-    for (const char *p = host + 3; *p != '\0'; p++) {
-        if (!apr_isalnum(*p) && strchr("-._:[]", *p) == NULL) {
-            return false;
-        }
-        if (apr_isupper(*p)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 const char *trh_set_allow_origin(cmd_parms *cmd, void *dirv, const char *origin)
 {
     trh_dir_t *dir = dirv;
@@ -413,7 +302,7 @@ const char *trh_set_allow_origin(cmd_parms *cmd, void *dirv, const char *origin)
     if (strcmp(origin, "null") == 0) {
         return "TokRevokeAllowOrigin: null is what every sandboxed page sends; write * if everybody is meant";
     }
-    if (!is_origin(origin)) {
+    if (!tr_is_origin(origin)) {
         return apr_psprintf(cmd->pool,
                             "TokRevokeAllowOrigin: \"%s\" is no origin as browsers send it: scheme://host[:port] in small "
                             "letters, with no slash at the end",

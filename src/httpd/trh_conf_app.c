@@ -105,7 +105,7 @@ const char *trh_set_claim_header(cmd_parms *cmd, void *dirv, const char *field, 
     if (err != NULL) {
         return err;
     }
-    if (!trh_is_http_token(field)) {
+    if (!tr_is_http_token(field)) {
         return apr_psprintf(cmd->pool, "TokRevokeClaimHeader: \"%s\" is no name of a header", field);
     }
     if (is_needed(field)) {

@@ -47,7 +47,7 @@ const char *trh_set_opaque(cmd_parms *cmd, void *dirv, const char *duration)
         server->has_opaque_off = ap_check_cmd_context(cmd, NOT_IN_HTACCESS) == NULL;
         return NULL;
     }
-    err = trh_parse_duration(&dir->opaque_s, duration, cmd->pool);
+    err = tr_value_duration(&dir->opaque_s, duration, cmd->pool);
     if (err == NULL && dir->opaque_s == 0) {
         err = "0 would forget at once; write off if opaque tokens are not to be taken";
     }
@@ -148,48 +148,17 @@ const char *trh_set_logout_cookie(cmd_parms *cmd, void *dir, const char *cookie)
     return append(&((trh_dir_t *)dir)->logout_cookies, cmd, cookie);
 }
 
-/* One of the types that browsers know (W3C Clear Site Data 3.1), with or without its quotes. */
-static const char *find_type(const char *word, apr_size_t len)
-{
-    static const char *const types[] = {"cache",       "cookies",       "storage",        "executionContexts",
-                                        "clientHints", "prefetchCache", "prerenderCache", "*"};
-
-    if (len >= 2 && word[0] == '"' && word[len - 1] == '"') {
-        word++;
-        len -= 2;
-    }
-    for (apr_size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        if (strlen(types[i]) == len && strncasecmp(types[i], word, len) == 0) {
-            return types[i];
-        }
-    }
-    return NULL;
-}
-
 const char *trh_set_clear_site_data(cmd_parms *cmd, void *dirv, const char *args)
 {
     trh_dir_t *dir = dirv;
-    const char *value = "";
+    const char *err;
 
     if (strcasecmp(args, "off") == 0) {
         dir->clear_site_data = "";
         return NULL;
     }
-    for (const char *p = args + strspn(args, " ,\t"); *p != '\0'; p += strspn(p, " ,\t")) {
-        apr_size_t len = strcspn(p, " ,\t");
-        const char *type = find_type(p, len);
-
-        if (type == NULL) {
-            return apr_psprintf(cmd->pool,
-                                "TokRevokeClearSiteData: \"%.*s\" is neither off nor one of cache, cookies, storage, "
-                                "executionContexts, clientHints, prefetchCache, prerenderCache, *",
-                                (int)len, p);
-        }
-        value = apr_pstrcat(cmd->pool, value, *value != '\0' ? ", " : "", "\"", type, "\"", NULL);
-        p += len;
-    }
-    dir->clear_site_data = value;
-    return *value != '\0' ? NULL : "TokRevokeClearSiteData: a list of types is missing, or off";
+    err = tr_value_site_data(&dir->clear_site_data, args, cmd->pool);
+    return err != NULL ? apr_pstrcat(cmd->pool, "TokRevokeClearSiteData: ", err, NULL) : NULL;
 }
 
 const char *trh_set_logout_get(cmd_parms *cmd, void *dir, int on)

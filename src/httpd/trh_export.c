@@ -379,7 +379,7 @@ void trh_take_over_fields(request_rec *r, const request_rec *part)
 /* Does the token stand here, behind its scheme? Then all of the value was read, and no line break is in it. */
 static bool is_authorization(const char *value, const trh_request_t *request)
 {
-    return request->source.kind == TRH_FROM_AUTHORIZATION &&
+    return request->source.kind == TR_FROM_AUTHORIZATION &&
            (uintptr_t)request->token.data - (uintptr_t)value <= strlen("Bearer ");
 }
 

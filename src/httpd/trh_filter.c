@@ -118,15 +118,15 @@ static bool is_optional(request_rec *r)
 /* Caches know the Authorization header (RFC 9111 3.5); several tokens at once may have come in any way. */
 static bool is_credential(const trh_request_t *request)
 {
-    return request->source.kind == TRH_FROM_AUTHORIZATION && request->verdict != TR_MULTIPLE_TOKENS;
+    return request->source.kind == TR_FROM_AUTHORIZATION && request->verdict != TR_MULTIPLE_TOKENS;
 }
 
-static void add_vary_of(request_rec *r, const trh_source_t *source)
+static void add_vary_of(request_rec *r, const tr_source_t *source)
 {
-    if (source->kind == TRH_FROM_COOKIE) {
+    if (source->kind == TR_FROM_COOKIE) {
         add_vary(r, "Cookie");
     }
-    else if (source->kind == TRH_FROM_HEADER || source->kind == TRH_FROM_AUTHORIZATION) {
+    else if (source->kind == TR_FROM_HEADER || source->kind == TR_FROM_AUTHORIZATION) {
         add_vary(r, source->name);
     }
 }
@@ -141,7 +141,7 @@ static void add_vary_of_all(request_rec *r)
         bool depends = is_optional(one) || trh_claims_seen(&seen, one);
 
         for (int i = 0; depends && i < sources->nelts; i++) {
-            add_vary_of(r, &APR_ARRAY_IDX(sources, i, trh_source_t));
+            add_vary_of(r, &APR_ARRAY_IDX(sources, i, tr_source_t));
         }
     }
 }
@@ -155,7 +155,7 @@ static void mark(request_rec *r)
     }
     if (request != NULL && !is_credential(request)) {
         if (!is_refused(r)) {
-            add_cache_control(r, "private", request->source.kind == TRH_FROM_COOKIE ? "no-store" : "private");
+            add_cache_control(r, "private", request->source.kind == TR_FROM_COOKIE ? "no-store" : "private");
         }
         add_vary_of(r, &request->source);
     }

@@ -302,7 +302,7 @@ const char *trh_set_require_jti(cmd_parms *cmd, void *dir, int on)
 
 static const char *set_duration(int64_t *out_s, cmd_parms *cmd, const char *duration)
 {
-    const char *err = trh_parse_duration(out_s, duration, cmd->pool);
+    const char *err = tr_value_duration(out_s, duration, cmd->pool);
 
     return err != NULL ? apr_psprintf(cmd->pool, "%s: %s", cmd->cmd->name, err) : NULL;
 }

@@ -8,6 +8,8 @@
 #include <apr_strings.h>
 #include <http_core.h>
 
+#include "tr_query.h"
+
 /* The request as the client made it, before redirects inside httpd. */
 static const request_rec *first_of(const request_rec *r)
 {
@@ -43,10 +45,10 @@ static const char *asked_for(const request_rec *r)
     char *asked = tr_login_asked(first_of(r)->unparsed_uri, r->pool);
 
     for (int i = 0; i < sources->nelts; i++) {
-        const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
+        const tr_source_t *source = &APR_ARRAY_IDX(sources, i, tr_source_t);
 
-        if (source->kind == TRH_FROM_QUERY) {
-            asked = trh_strip_query(asked, source->name, r->pool);
+        if (source->kind == TR_FROM_QUERY) {
+            asked = tr_query_strip_uri(asked, source->name, r->pool);
         }
     }
     return asked;

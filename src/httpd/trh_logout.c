@@ -11,6 +11,7 @@
 
 #include "tr_limits.h"
 #include "tr_logout.h"
+#include "tr_query.h"
 
 #define ALLOW "GET, HEAD, POST, OPTIONS"
 #define CLEAR_SITE_DATA "\"cache\", \"storage\""
@@ -64,8 +65,8 @@ static void clear(request_rec *r)
         clear_cookie(r, APR_ARRAY_IDX(dir->logout_cookies, i, const char *));
     }
     for (int i = 0; dir->logout_cookies == NULL && i < sources->nelts; i++) {
-        if (APR_ARRAY_IDX(sources, i, trh_source_t).kind == TRH_FROM_COOKIE) {
-            clear_cookie(r, APR_ARRAY_IDX(sources, i, trh_source_t).name);
+        if (APR_ARRAY_IDX(sources, i, tr_source_t).kind == TR_FROM_COOKIE) {
+            clear_cookie(r, APR_ARRAY_IDX(sources, i, tr_source_t).name);
         }
     }
     if (*data != '\0') {
@@ -195,9 +196,9 @@ static const char *own_address(const request_rec *r)
     for (apr_size_t len; *args != '\0'; args += len + (args[len] == '&')) {
         len = strcspn(args, "&");
         for (int i = 0; i < sources->nelts; i++) {
-            const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
+            const tr_source_t *source = &APR_ARRAY_IDX(sources, i, tr_source_t);
 
-            if (source->kind == TRH_FROM_QUERY && trh_is_parameter(&raw, tr_str(args, len), source->name, r->pool)) {
+            if (source->kind == TR_FROM_QUERY && tr_is_parameter(&raw, tr_str(args, len), source->name, r->pool)) {
                 query = apr_pstrcat(r->pool, query, *query == '\0' ? "?" : "&", apr_pstrmemdup(r->pool, args, len), NULL);
             }
         }
@@ -225,14 +226,15 @@ static bool is_visited(const request_rec *r)
 
 static int answer_get(request_rec *r)
 {
+    const char *args = r->args != NULL ? r->args : "";
     wish_t wish = {.params = NULL};
 
     trh_discard_body(r);
-    if (!trh_query_value(&wish.redirect, r, "post_logout_redirect_uri") ||
+    if (!tr_query_value(&wish.redirect, args, "post_logout_redirect_uri", r->pool) ||
         !tr_logout_accepts(trh_dir(r)->logout_targets, wish.redirect)) {
         wish.redirect.len = 0;
     }
-    if (wish.redirect.len == 0 || !trh_query_value(&wish.state, r, "state")) {
+    if (wish.redirect.len == 0 || !tr_query_value(&wish.state, args, "state", r->pool)) {
         wish.state.len = 0;
     }
     if (trh_dir(r)->logout_get == 1 && !r->header_only && r->main == NULL && !trh_is_foreign(r) && is_visited(r)) {

@@ -3,48 +3,11 @@
 
 #include <apr_strings.h>
 
+#include "tr_bearer.h"
+#include "tr_query.h"
+
 /* Any token is longer. Without a limit, a client could take apart what the configuration has put into variables. */
 #define SHORTEST_TOKEN 64
-
-/* args without the parameter name; NULL when nothing is left. */
-static char *strip_args(const char *args, apr_size_t args_len, const char *name, apr_pool_t *pool)
-{
-    char *left = apr_palloc(pool, args_len + 1);
-    char *to = left;
-    const char *end = args + args_len;
-    tr_str_t raw;
-
-    for (const char *p = args; p < end;) {
-        const char *ampersand = memchr(p, '&', (apr_size_t)(end - p));
-        apr_size_t len = (apr_size_t)((ampersand != NULL ? ampersand : end) - p);
-
-        if (!trh_is_parameter(&raw, tr_str(p, len), name, pool)) {
-            if (to > left) {
-                *to++ = '&';
-            }
-            memcpy(to, p, len);
-            to += len;
-        }
-        p += len + 1;
-    }
-    *to = '\0';
-    return to > left ? left : NULL;
-}
-
-char *trh_strip_query(const char *text, const char *name, apr_pool_t *pool)
-{
-    const char *query = strchr(text, '?');
-    apr_size_t len;
-    char *left;
-
-    if (query == NULL) {
-        return apr_pstrdup(pool, text);
-    }
-    len = strcspn(query + 1, " #");
-    left = strip_args(query + 1, len, name, pool);
-    return apr_pstrcat(pool, apr_pstrmemdup(pool, text, (apr_size_t)(query - text)), left != NULL ? "?" : "",
-                       left != NULL ? left : "", query + 1 + len, NULL);
-}
 
 /*
  * Does mod_proxy, or mod_rewrite for it, have the query in the address as it is sent on? Elsewhere that has the path alone, decoded:
@@ -59,20 +22,20 @@ static bool has_query_in_filename(const request_rec *r)
 static void strip_parameter_here(request_rec *r, const char *name)
 {
     if (r->args != NULL) {
-        r->args = strip_args(r->args, strlen(r->args), name, r->pool);
+        r->args = tr_query_strip(r->args, strlen(r->args), name, r->pool);
     }
     if (r->parsed_uri.query != NULL) {
-        r->parsed_uri.query = strip_args(r->parsed_uri.query, strlen(r->parsed_uri.query), name, r->pool);
+        r->parsed_uri.query = tr_query_strip(r->parsed_uri.query, strlen(r->parsed_uri.query), name, r->pool);
     }
     if (r->unparsed_uri != NULL) {
-        r->unparsed_uri = trh_strip_query(r->unparsed_uri, name, r->pool);
+        r->unparsed_uri = tr_query_strip_uri(r->unparsed_uri, name, r->pool);
     }
     /* REQUEST_URI of CGI and the access log's %r are made of this. */
     if (r->the_request != NULL) {
-        r->the_request = trh_strip_query(r->the_request, name, r->pool);
+        r->the_request = tr_query_strip_uri(r->the_request, name, r->pool);
     }
     if (has_query_in_filename(r)) {
-        r->filename = trh_strip_query(r->filename, name, r->pool);
+        r->filename = tr_query_strip_uri(r->filename, name, r->pool);
     }
 }
 
@@ -145,22 +108,22 @@ void trh_strip_token(request_rec *r, const apr_array_header_t *sources)
         strip_all_variables(r, sources);
     }
     for (int i = 0; i < sources->nelts; i++) {
-        const trh_source_t *source = &APR_ARRAY_IDX(sources, i, trh_source_t);
+        const tr_source_t *source = &APR_ARRAY_IDX(sources, i, tr_source_t);
         const char *authorization = apr_table_get(r->headers_in, "Authorization");
 
         switch (source->kind) {
-        case TRH_FROM_AUTHORIZATION:
-            if (trh_has_bearer_scheme(tr_str_z(authorization))) {
+        case TR_FROM_AUTHORIZATION:
+            if (tr_has_bearer_scheme(tr_str_z(authorization))) {
                 apr_table_unset(r->headers_in, "Authorization");
             }
             break;
-        case TRH_FROM_HEADER:
+        case TR_FROM_HEADER:
             apr_table_unset(r->headers_in, source->name);
             break;
-        case TRH_FROM_COOKIE:
+        case TR_FROM_COOKIE:
             strip_cookie(r, source->name);
             break;
-        case TRH_FROM_QUERY:
+        case TR_FROM_QUERY:
             strip_parameter(r, source->name);
             break;
         default:

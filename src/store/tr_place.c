@@ -31,12 +31,17 @@ static apr_status_t parse_path(tr_store_place_t *out, const char **why, const ch
 {
     char *merged;
 
-    if (path[0] == '\0' || strcmp(path, ":memory:") == 0 || path[strlen(path) - 1] == '/') {
+    if (path[0] == '\0' || strcmp(path, ":memory:") == 0) {
         *why = "sqlite3: needs the path of a file";
         return APR_EINVAL;
     }
     if (apr_filepath_merge(&merged, root, path, APR_FILEPATH_NOTRELATIVE, pool) != APR_SUCCESS) {
         *why = apr_psprintf(pool, "\"%s\" is no path", path);
+        return APR_EINVAL;
+    }
+    /* What ends in "/", "." or ".." is a folder. */
+    if (merged[strlen(merged) - 1] == '/') {
+        *why = "sqlite3: needs the path of a file";
         return APR_EINVAL;
     }
     if (strlen(merged) > MAX_PATH_LEN) {

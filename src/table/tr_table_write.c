@@ -15,6 +15,14 @@ static bool is_expired(slot_t *slot, int64_t now_s)
     return expires_s != NEVER && now_s > (int64_t)expires_s;
 }
 
+/* How far behind home its entries may lie. A foreign value must not lead outside the table. */
+static uint32_t reach_from(const tr_table_t *table, uint32_t home)
+{
+    uint32_t reach = atomic_load_explicit(reach_of(table, home), memory_order_relaxed);
+
+    return reach < table->buckets ? reach : table->buckets - 1;
+}
+
 /* The furthest bucket behind home, up to limit, that holds an entry of home's. */
 static uint16_t measure_reach(const tr_table_t *table, uint32_t home, uint32_t limit)
 {
@@ -56,7 +64,7 @@ static void reclaim(tr_table_t *table, slot_t *slot)
 {
     uint16_t meta = peek_meta(slot);
     uint32_t home = home_of(table, atomic_load_explicit(&slot->h0, memory_order_relaxed));
-    uint16_t reach = atomic_load_explicit(reach_of(table, home), memory_order_relaxed);
+    uint32_t reach = reach_from(table, home);
 
     atomic_store_explicit(&slot->meta, next_meta(meta, 0, false), memory_order_release);
     count_out(table, kind_of(meta));
@@ -85,9 +93,7 @@ static void recover(tr_table_t *table)
                 earliest_s = expires_s < earliest_s ? expires_s : earliest_s;
             }
         }
-        atomic_store_explicit(reach_of(table, b),
-                              measure_reach(table, b, atomic_load_explicit(reach_of(table, b), memory_order_relaxed)),
-                              memory_order_release);
+        atomic_store_explicit(reach_of(table, b), measure_reach(table, b, reach_from(table, b)), memory_order_release);
     }
     atomic_store(&table->head->used, used);
     for (int k = 0; k < TR_KINDS; k++) {
@@ -246,7 +252,7 @@ static void fill(tr_table_t *table, slot_t *slot, const content_t *c)
 static slot_t *find_equal(const tr_table_t *table, tr_mark_t mark)
 {
     uint32_t home = home_of(table, mark.h[0]);
-    uint32_t reach = atomic_load_explicit(reach_of(table, home), memory_order_relaxed);
+    uint32_t reach = reach_from(table, home);
 
     for (uint32_t d = 0; d <= reach; d++) {
         bucket_t *bucket = &table->bucket[beyond(table, home, d)];

@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "mutate.h"
 #include "tr_backchannel.h"
 #include "tr_base64url.h"
 #include "tr_limits.h"
@@ -14,6 +15,7 @@
 #define EVENT "http://schemas.openid.net/event/backchannel-logout"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
 
 static const tr_keep_t keep = {60, 0};
 
@@ -97,6 +99,11 @@ static void judge(const world_t *w, const uint8_t *data, size_t size)
         check_entries(&logout);
     }
     check_answers(w, token, rv == APR_SUCCESS);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+    return mutate_two_lines(data, size, max, seed, &mutate_header_words, &mutate_claim_words);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

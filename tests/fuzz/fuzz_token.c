@@ -5,7 +5,10 @@
 #include "world.h"
 
 #include <apr_strings.h>
+#include <openssl/evp.h>
 
+#include "mutate.h"
+#include "tr_base64url.h"
 #include "tr_export.h"
 #include "tr_introspect.h"
 #include "tr_limits.h"
@@ -13,6 +16,9 @@
 #include "tr_recent.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out, size_t max,
+                                 unsigned int seed);
 
 /* One letter of the signature changed: the token must fall. */
 static void forge(const world_t *w, const char *text, size_t len)
@@ -88,8 +94,26 @@ static void check_introspection(const world_t *w, const tr_identity_t *id)
     ALWAYS(strncmp(text, "{\"active\":true,", 15) == 0);
 }
 
-static void check_jws(const tr_jws_t *jws, tr_str_t text)
+/* One text has one spelling, and another decoder reads the same bytes in it. */
+static void check_spelling(tr_str_t part, apr_pool_t *pool)
 {
+    tr_str_t bytes;
+    char *padded = apr_pstrcat(pool, tr_str_dup_z(part, pool), "===", NULL);
+    unsigned char *other = apr_palloc(pool, part.len + 4);
+    ALWAYS(tr_base64url_decode(&bytes, part, pool) == APR_SUCCESS);
+    ALWAYS(tr_str_eq_z(part, tr_base64url_encode(bytes, pool)));
+    for (char *p = padded; *p != '\0'; p++)
+        *p = (char)(*p == '-' ? '+' : *p == '_' ? '/' : *p);
+    int len = EVP_DecodeBlock(other, (unsigned char *)padded, (int)((part.len + 3) / 4 * 4));
+    ALWAYS(len >= (int)bytes.len && memcmp(other, bytes.data, bytes.len) == 0);
+}
+
+static void check_jws(const tr_jws_t *jws, tr_str_t text, apr_pool_t *pool)
+{
+    size_t header = (size_t)((const char *)memchr(text.data, '.', text.len) - text.data);
+    check_spelling(tr_str(text.data, header), pool);
+    check_spelling(tr_str(text.data + header + 1, jws->signing_input.len - header - 1), pool);
+    check_spelling(tr_str(text.data + jws->signing_input.len + 1, text.len - jws->signing_input.len - 1), pool);
     ALWAYS(text.len <= TR_MAX_TOKEN_LEN);
     ALWAYS(jws->signing_input.data == text.data && jws->signing_input.len < text.len);
     ALWAYS(jws->signature.len > 0 && jws->kid.len <= TR_MAX_IDENTIFIER_LEN);
@@ -106,7 +130,7 @@ static void check(const world_t *w, tr_str_t text)
     apr_status_t parsed = tr_jws_parse(&jws, text, w->pool);
     ALWAYS(parsed == APR_SUCCESS || parsed == TR_MALFORMED || parsed == TR_ALGORITHM);
     if (parsed == APR_SUCCESS)
-        check_jws(&jws, text);
+        check_jws(&jws, text, w->pool);
     apr_status_t known = tr_gate_recognize(&token, &w->gate, text, WORLD_NOW, w->pool);
     ALWAYS(known == APR_SUCCESS || tr_is_refusal(known));
     ALWAYS(parsed == APR_SUCCESS || known == parsed);
@@ -135,6 +159,84 @@ static void judge(const world_t *w, const uint8_t *data, size_t size)
         text = tr_str_z(world_sign(header, tr_str(newline + 1, text.len - header.len - 1), w->pool));
     }
     check(w, text);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------- */
+
+/* A token as the two lines that it says, to be signed here. False: it is none. */
+static bool as_two_lines(tr_str_t *out, tr_str_t *signature, tr_str_t text, apr_pool_t *pool)
+{
+    const char *first = text.len > 0 ? memchr(text.data, '.', text.len) : NULL;
+    const char *end = text.data + text.len, *second = first ? memchr(first + 1, '.', (size_t)(end - first - 1)) : NULL;
+    tr_str_t header, payload;
+    if (second == NULL || tr_base64url_decode(&header, tr_str(text.data, (size_t)(first - text.data)), pool) != APR_SUCCESS ||
+        tr_base64url_decode(&payload, tr_str(first + 1, (size_t)(second - first - 1)), pool) != APR_SUCCESS ||
+        (header.len > 0 && memchr(header.data, '\n', header.len) != NULL))
+        return false;
+    char *lines = apr_palloc(pool, header.len + payload.len + 1);
+    memcpy(lines, header.data, header.len);
+    lines[header.len] = '\n';
+    memcpy(lines + header.len + 1, payload.data, payload.len);
+    *out = tr_str(lines, header.len + payload.len + 1);
+    *signature = tr_str(second + 1, (size_t)(end - second - 1));
+    return true;
+}
+
+/* The token of two lines, with a signature that was another's. */
+static tr_str_t as_token(tr_str_t lines, tr_str_t signature, apr_pool_t *pool)
+{
+    const char *newline = memchr(lines.data, '\n', lines.len);
+    size_t header = newline != NULL ? (size_t)(newline - lines.data) : lines.len;
+    size_t behind = newline != NULL ? header + 1 : header;
+    return tr_str_z(apr_pstrcat(pool, tr_base64url_encode(tr_str(lines.data, header), pool), ".",
+                                tr_base64url_encode(tr_str(lines.data + behind, lines.len - behind), pool), ".",
+                                tr_str_dup_z(signature, pool), NULL));
+}
+
+/* What the token says is changed; then half of them are signed here, and half keep the signature that they had. */
+static size_t change_token(uint8_t *data, size_t size, size_t max, unsigned int seed, apr_pool_t *pool)
+{
+    tr_str_t lines, signature;
+    if (mutate_pick(&seed, 3) == 0 || !as_two_lines(&lines, &signature, tr_str((const char *)data, size), pool))
+        return LLVMFuzzerMutate(data, size, max);
+    uint8_t *changed = apr_palloc(pool, max);
+    size_t len = lines.len < max ? lines.len : max;
+    memcpy(changed, lines.data, len);
+    len = mutate_two_lines(changed, len, max, seed, &mutate_header_words, &mutate_claim_words);
+    tr_str_t out = tr_str((char *)changed, len);
+    if (mutate_pick(&seed, 2) == 0)
+        out = as_token(out, signature, pool);
+    if (out.len == 0 || out.len > max)
+        return LLVMFuzzerMutate(data, size, max);
+    memcpy(data, out.data, out.len);
+    return out.len;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+    world_t *w = world_for_one_input();
+    size_t changed = size > 0 && data[0] == '{'
+                         ? mutate_two_lines(data, size, max, seed, &mutate_header_words, &mutate_claim_words)
+                         : change_token(data, size, max, seed, w->pool);
+    world_done();
+    return changed;
+}
+
+/* The header of one, and what the other says. */
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size, uint8_t *out, size_t max,
+                                 unsigned int seed)
+{
+    uint8_t apart = a_size > 0 && a[0] == '{' ? '\n' : '.';
+    const uint8_t *first = a_size > 0 ? memchr(a, apart, a_size) : NULL, *second = b_size > 0 ? memchr(b, apart, b_size) : NULL;
+    size_t head = first != NULL ? (size_t)(first - a) : a_size / 2;
+    const uint8_t *from = second != NULL ? second : b + b_size / 2;
+    size_t tail = (size_t)(b + b_size - from);
+    (void)seed;
+    head = head < max ? head : max;
+    tail = tail < max - head ? tail : max - head;
+    memcpy(out, a, head);
+    memcpy(out + head, from, tail);
+    return head + tail;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

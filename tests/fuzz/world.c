@@ -125,14 +125,20 @@ static bool names(tr_str_t header, const char *word)
     return header.len >= strlen(word) && memmem(header.data, header.len, word, strlen(word)) != NULL;
 }
 
-char *world_sign(tr_str_t header, tr_str_t payload, apr_pool_t *pool)
+char *world_sign_as(const char *alg, tr_str_t header, tr_str_t payload, apr_pool_t *pool)
 {
-    const EVP_MD *md = names(header, "HS384") ? EVP_sha384() : names(header, "HS512") ? EVP_sha512() : EVP_sha256();
+    bool is_384 = alg != NULL && strcmp(alg, "HS384") == 0, is_512 = alg != NULL && strcmp(alg, "HS512") == 0;
+    const EVP_MD *md = is_384 ? EVP_sha384() : is_512 ? EVP_sha512() : EVP_sha256();
     char *input = apr_pstrcat(pool, tr_base64url_encode(header, pool), ".", tr_base64url_encode(payload, pool), NULL);
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned int len = 0;
     ALWAYS(HMAC(md, secret.data, (int)secret.len, (unsigned char *)input, strlen(input), mac, &len) != NULL);
     return apr_pstrcat(pool, input, ".", tr_base64url_encode(tr_str((char *)mac, len), pool), NULL);
+}
+
+char *world_sign(tr_str_t header, tr_str_t payload, apr_pool_t *pool)
+{
+    return world_sign_as(names(header, "HS384") ? "HS384" : names(header, "HS512") ? "HS512" : "HS256", header, payload, pool);
 }
 
 bool world_is_json_object(const char *text)

@@ -44,6 +44,9 @@ tr_ledger_t *world_ledger(tr_table_t *table, apr_pool_t *pool);
 /* header.payload with a good HMAC by the secret in world_jwks: HS256, or HS384 or HS512 where the header names it. */
 char *world_sign(tr_str_t header, tr_str_t payload, apr_pool_t *pool);
 
+/* The same by the hash of this algorithm; NULL, or one that is none of the three: by SHA-256. */
+char *world_sign_as(const char *alg, tr_str_t header, tr_str_t payload, apr_pool_t *pool);
+
 /* Is text one JSON object, as another reader sees it? */
 bool world_is_json_object(const char *text);
 

@@ -57,6 +57,9 @@ static void what_names_no_file_is_refused(void **state)
     assert_refused("sqlite3:/var/lib/", "needs the path of a file", pool);
     assert_refused("sqlite3:state/", "needs the path of a file", pool);
     assert_refused("sqlite3:/", "needs the path of a file", pool);
+    assert_refused("sqlite3:.", "needs the path of a file", pool);
+    assert_refused("sqlite3:state/..", "needs the path of a file", pool);
+    assert_refused("sqlite3:/var/lib/./", "needs the path of a file", pool);
     assert_refused(tt_print(pool, "sqlite3:/%s", tt_repeat(pool, "0123456789", 400)), "too long", pool);
     assert_refused(tt_print(pool, "sqlite3:/%s", tt_repeat(pool, "0123456789", 1000)), "", pool);
 }

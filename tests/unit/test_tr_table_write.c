@@ -4,7 +4,11 @@
  */
 #include "tr_table.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tr_table_layout.h"
 #include "tr_testing_cmocka.h"
@@ -429,6 +433,47 @@ static void a_change_whose_writer_died_before_he_told_is_told_by_the_next(void *
     tr_table_end_locked(table);
 }
 
+/* All that writers do with a table in which every entry claims to lie further on than there are places. */
+static void write_far(tr_table_t *table)
+{
+    tr_entry_t e = token("later", NOW + 2);
+    for (uint32_t b = 0; b < table->buckets; b++)
+        atomic_store(reach_of(table, b), UINT16_MAX);
+    tr_table_begin_locked(table);
+    tr_table_begin_locked(table); /* the one before died */
+    for (uint32_t b = 0; b < table->buckets; b++)
+        atomic_store(reach_of(table, b), UINT16_MAX);
+    (void)!tr_table_insert_locked(table, &e, NOW);
+    tr_table_raise_locked(table, &e);
+    (void)tr_table_covers_locked(table, &e);
+    tr_table_set_durable(table, &e);
+    tr_table_sweep_locked(table, NOW + 10, 0);
+    tr_table_end_locked(table);
+}
+
+static void a_foreign_reach_leads_no_writer_outside(void **state)
+{
+    apr_size_t size = tr_table_size(8), page = (apr_size_t)sysconf(_SC_PAGESIZE), beyond = (apr_size_t)UINT16_MAX * 64;
+    apr_size_t room = (size + page - 1) / page * page;
+    char *base = mmap(NULL, room + beyond, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    tr_table_t *table = NULL;
+    int status = -1;
+    pid_t child;
+    assert_ptr_not_equal(base, MAP_FAILED);
+    assert_int_equal(mprotect(base, room, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(tr_table_create(&table, base + room - size, size, 8, NULL, *state), APR_SUCCESS);
+    insert(table, token("soon", NOW + 1));
+    child = fork();
+    if (child == 0) {
+        signal(SIGSEGV, SIG_DFL); /* cmocka's handler would go on with the tests */
+        write_far(table);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    munmap(base, room + beyond);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +496,7 @@ int main(void)
         TT_TEST(whatever_may_end_a_token_is_a_change),
         TT_TEST(what_ends_no_token_is_no_change),
         TT_TEST(a_change_whose_writer_died_before_he_told_is_told_by_the_next),
+        TT_TEST(a_foreign_reach_leads_no_writer_outside),
     };
     return TT_RUN(tests);
 }
