@@ -38,6 +38,7 @@ apr_status_t tr_secret_keep(tr_str_t *out, tr_str_t secret, apr_pool_t *pool)
     pages_t *pages = apr_palloc(pool, sizeof(*pages));
 
     pages->size = (secret.len / page + 1) * page; /* at least one zero behind it */
+    /* cppcheck-suppress invalidFunctionArg ; memory of no file has the descriptor -1 */
     pages->base = mmap(NULL, pages->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages->base == MAP_FAILED) {
         return APR_ENOMEM;
