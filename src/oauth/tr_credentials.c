@@ -187,7 +187,7 @@ void tr_credentials_wipe(tr_credentials_t *credentials, const tr_params_t *param
 apr_status_t tr_credentials_read(tr_credentials_t *out, const char **why, const char *authorization, const tr_params_t *params,
                                  apr_pool_t *pool)
 {
-    tr_str_t token68;
+    tr_str_t token68 = tr_str(NULL, 0);
     bool basic = is_basic(&token68, authorization);
     body_t body;
 
