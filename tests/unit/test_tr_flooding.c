@@ -132,10 +132,24 @@ static long cost(const char *text, bool seeded, apr_pool_t *pool)
     return took;
 }
 
+/* Interrupts and an empty cache only add. */
+static long least(const char *text, bool seeded, apr_pool_t *pool)
+{
+    long best = cost(text, seeded, pool);
+    for (int i = 0; i < 2; i++) {
+        long took = cost(text, seeded, pool);
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
 static void names_that_meet_under_a_known_seed_do_not_under_ours(void **state)
 {
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it slows allocations down more than comparisons, and looks for races, of which there are none here */
+#endif
     char *chosen = colliding(true, *state), *any = colliding(false, *state);
-    long known = cost(chosen, true, *state), ours = cost(chosen, false, *state), plain = cost(any, false, *state);
+    long known = least(chosen, true, *state), ours = least(chosen, false, *state), plain = least(any, false, *state);
     print_message("known seed %ld us, ours %ld us, any names %ld us\n", known, ours, plain);
     assert_true(known > 4 * ours); /* the attack works where the seed is known */
     assert_true(ours < 3 * plain);
