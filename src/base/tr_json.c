@@ -349,12 +349,6 @@ void tr_json_each(const tr_json_t *object, tr_json_member_fn visit, void *baton)
     }
 }
 
-/* ---- owners and weight ------------------------------------------------------------------------------------- */
-
-/* Before 2.12, json_dumps writes into the value that it reads. */
-#define CAN_BE_READ_BY_ALL (JANSSON_VERSION_HEX >= 0x020c00)
-
-/* The owner changes instead of one more being counted: not every build of the library counts references atomically. */
 void tr_json_wipe(const tr_json_t *value)
 {
     if (json_is_string(in(value))) {
@@ -362,6 +356,12 @@ void tr_json_wipe(const tr_json_t *value)
     }
 }
 
+/* ---- owners and weight ------------------------------------------------------------------------------------- */
+
+/* Before 2.12, json_dumps writes into the value that it reads. */
+#define CAN_BE_READ_BY_ALL (JANSSON_VERSION_HEX >= 0x020c00)
+
+/* The owner changes instead of one more being counted: not every build of the library counts references atomically. */
 bool tr_json_adopt(const tr_json_t *document, apr_pool_t *pool)
 {
     if (CAN_BE_READ_BY_ALL) {
