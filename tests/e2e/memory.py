@@ -2,10 +2,10 @@
 
 import re
 import struct
+from mmap import PAGESIZE as PAGE
 from pathlib import Path
 
 REGION = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) [0-9a-f]+ \S+ \d+ *(.*)$")
-PAGE = 4096
 IS_THERE = 0b11 << 62  # in memory, or in swap
 
 
