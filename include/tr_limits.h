@@ -13,17 +13,17 @@
 #define TR_MAX_KEYS_PER_SET 256     /* members of "keys" */
 #define TR_MIN_RSA_BITS 2048        /* RFC 7518 3.3 */
 #define TR_MAX_RSA_BITS 8192
-#define TR_MAX_BODY_LEN 65536   /* bytes of a request body */
-#define TR_BODY_MOMENT 100000   /* microseconds that anybody may let us wait for a body */
-#define TR_BODY_WAIT_S 10       /* seconds that a few at once may, ... */
-#define TR_BODY_RATE 16384      /* ... and one more for so many bytes that came */
-#define TR_WAITING_SHARE 4      /* the few: one in so many threads of a child, or processes of mpm_prefork */
-#define TR_MAX_WAITING 256      /* and no more than these */
-#define TR_FORGED_SHARE 5       /* one in so many parts of all processors is spent on dear forged tokens, ... */
-#define TR_FORGED_FREE 100      /* ... each beyond these microseconds: what an ordinary check takes is no dearer than a page */
-#define TR_MAX_PARAMS 64        /* parameters in a request body */
-#define TR_MAX_REASON_LEN 1024  /* bytes of the reason that a caller gives for a revocation */
-#define TR_MAX_ADMIN_ITEMS 1000 /* revocations of one call, and of one transaction */
+#define TR_MAX_BODY_LEN 65536                  /* bytes of a request body */
+#define TR_BODY_MOMENT_US 100000               /* that anybody may let us wait for a body */
+#define TR_BODY_WAIT_S 10                      /* seconds that a few at once may, ... */
+#define TR_BODY_RATE 16384                     /* ... and one more for so many bytes that came */
+#define TR_WAITING_SHARE 4                     /* the few: one in so many threads of a child, or processes of mpm_prefork */
+#define TR_MAX_WAITING 256                     /* and no more than these */
+#define TR_FORGED_SHARE 5                      /* one in so many parts of all processors is spent on dear forged tokens, ... */
+#define TR_FORGED_FREE_US 100                  /* ... each beyond these: what an ordinary check takes is no dearer than a page */
+#define TR_MAX_PARAMS 64                       /* parameters in a request body */
+#define TR_MAX_REASON_LEN 1024                 /* bytes of the reason that a caller gives for a revocation */
+#define TR_MAX_ADMIN_ITEMS 1000                /* revocations of one call, and of one transaction */
 #define TR_MAX_LISTED (TR_MAX_ADMIN_ITEMS + 1) /* revocations read from the store for one page, one more than it shows */
 #define TR_MAX_ADMIN_BODY_LEN 4194304          /* bytes of the body that brings them */
 #define TR_MAX_CLIENTS_LEN 1048576             /* bytes of the file of TokRevokeClients */

@@ -452,6 +452,12 @@ void trh_refuse_client(tr_answer_t *refusal, const request_rec *r, tr_answers_t 
  */
 bool trh_is_said(_Atomic int64_t *last_s);
 
+/*
+ * Has it been said within the last minute, by whoever shares said_at, which is the message's own (0: never)? If not, the caller says
+ * it now.
+ */
+bool trh_is_said_lately(_Atomic int64_t *said_at);
+
 /* Log that what could not be revoked, and why: verdict is what the ledger failed with, what is like "token 0123456789abcdef". */
 void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what);
 

@@ -11,7 +11,6 @@
 
 #include "tr_client.h"
 
-#define SAY_EVERY apr_time_from_sec(60)
 #define REALM "token endpoints"
 #define ID_LEN 200 /* bytes of a client_id that are logged */
 
@@ -48,11 +47,8 @@ static const char *short_id(tr_str_t id, apr_pool_t *pool)
 static void log_broken(request_rec *r, const char *why)
 {
     trh_watch_t *watch = trh_watch();
-    apr_time_t now = trh_steady_clock();
-    int64_t said_at = watch != NULL ? atomic_load(&watch->clients_said_at) : 0;
 
-    if (watch != NULL && ((said_at != 0 && now - said_at < SAY_EVERY) ||
-                          !atomic_compare_exchange_strong(&watch->clients_said_at, &said_at, now))) {
+    if (watch != NULL && trh_is_said_lately(&watch->clients_said_at)) {
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "clients cannot be authenticated: %s", why);
         return;
     }

@@ -1,6 +1,5 @@
 /* trh_endpoint.c: what our endpoints have in common: methods, bodies, answers. */
-#include "trh.h"
-#include "trh_body.h"
+#include "trh_shared.h"
 
 #include <stdatomic.h>
 
@@ -9,6 +8,8 @@
 #include <http_protocol.h>
 
 #include "tr_limits.h"
+
+#define SAY_EVERY apr_time_from_sec(60)
 
 typedef int (*handler_fn)(request_rec *r);
 
@@ -148,6 +149,14 @@ bool trh_is_said(_Atomic int64_t *last_s)
     int64_t now_s = apr_time_sec(apr_time_now());
 
     return atomic_exchange(last_s, now_s) == now_s;
+}
+
+bool trh_is_said_lately(_Atomic int64_t *said_at)
+{
+    apr_time_t now = trh_steady_clock();
+    int64_t before = atomic_load(said_at);
+
+    return (before != 0 && now - before < SAY_EVERY) || !atomic_compare_exchange_strong(said_at, &before, now);
 }
 
 void trh_log_failure(request_rec *r, apr_status_t verdict, const char *what)

@@ -10,8 +10,6 @@
 
 #include "tr_limits.h"
 
-#define SAY_EVERY apr_time_from_sec(60)
-
 /* The request that this thread asks the gate for; NULL: nobody's fault. */
 static _Thread_local const request_rec *asking;
 
@@ -58,11 +56,9 @@ static uint64_t who_of(trh_forgeries_t *forgeries, const request_rec *r)
                            tr_str("", 0));
 }
 
-static void say(trh_forgeries_t *forgeries, const request_rec *r, apr_time_t now)
+static void say(trh_forgeries_t *forgeries, const request_rec *r)
 {
-    int64_t before = atomic_load(&forgeries->said_at);
-
-    if ((before == 0 || now - before >= SAY_EVERY) && atomic_compare_exchange_strong(&forgeries->said_at, &before, now)) {
+    if (!trh_is_said_lately(&forgeries->said_at)) {
         ap_log_rerror(
             APLOG_MARK, APLOG_WARNING, 0, r,
             "TR067: tokens with wrong signatures take too much time: those of whoever has sent many, %s among them, are "
@@ -82,7 +78,7 @@ bool trh_may_check(void)
     now = trh_steady_clock();
     if (tr_budget_is_spent(&watch->forgeries.budget, now) &&
         tr_throttle_wait_s(&watch->forgeries.throttle, who_of(&watch->forgeries, asking), apr_time_sec(now)) > 0) {
-        say(&watch->forgeries, asking, now);
+        say(&watch->forgeries, asking);
         return false;
     }
     began_us = worked_us();
@@ -98,6 +94,6 @@ void trh_was_forged(void)
         return;
     }
     now = trh_steady_clock();
-    tr_budget_spend(&watch->forgeries.budget, (worked_us() - began_us - TR_FORGED_FREE) * TR_FORGED_SHARE / processors(), now);
+    tr_budget_spend(&watch->forgeries.budget, (worked_us() - began_us - TR_FORGED_FREE_US) * TR_FORGED_SHARE / processors(), now);
     (void)tr_throttle_fail(&watch->forgeries.throttle, who_of(&watch->forgeries, asking), apr_time_sec(now));
 }

@@ -22,7 +22,6 @@
 #define SLICE apr_time_from_sec(1) /* mod_reqtimeout looks at its own clock no more often than it is asked */
 #define NAP apr_time_from_msec(10) /* on a stream of HTTP/2, which nobody can wait for with an end */
 #define SPARE apr_time_from_sec(2) /* a place is lost only after whoever has it must have seen that he is late */
-#define SAY_EVERY apr_time_from_sec(60)
 #define LINE_LEN HUGE_STRING_LEN
 
 struct trh_wait_t {
@@ -96,10 +95,8 @@ static void leave_place(trh_wait_t *wait)
 static void say_full(request_rec *r)
 {
     static _Atomic int64_t said_at;
-    apr_time_t now = trh_steady_clock();
-    int64_t before = atomic_load(&said_at);
 
-    if ((before == 0 || now - before >= SAY_EVERY) && atomic_compare_exchange_strong(&said_at, &before, now)) {
+    if (!trh_is_said_lately(&said_at)) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "TR066: too many clients let us wait for the bodies of their requests: more of them are answered 503");
         return;
@@ -151,8 +148,8 @@ static apr_status_t be_patient(trh_wait_t *wait)
     if (wait->began == 0) {
         wait->began = now;
     }
-    if (now - wait->began < TR_BODY_MOMENT) {
-        return sleep_until(wait, now, wait->began + TR_BODY_MOMENT);
+    if (now - wait->began < TR_BODY_MOMENT_US) {
+        return sleep_until(wait, now, wait->began + TR_BODY_MOMENT_US);
     }
     end = end_of(wait);
     if (now >= end) {
