@@ -357,7 +357,7 @@ lint: $(MODULE)
 tidy:
 	@tools/need '$(HTTPD_INC)' '$(APR_INC)' clang-tidy
 	@tools/need '$(HTTPD_INC)' '$(APR_INC)' cppcheck
-	@tools/analyze $(JOBS) $(APXS_DEFS) $(STATE_FLAG) -Iinclude -- $(HTTPD_FLAGS)
+	@tools/analyze $(JOBS) $(LANG_FLAGS) $(APXS_DEFS) -Iinclude $(APR_FLAGS) -- -isystem $(HTTPD_INC)
 
 $(B)/bench/rooms: bench/rooms.c bench/rooms_gate.c bench/measure.c bench/rooms.h bench/measure.h $(LIB) $(TEST_LIB)
 	@mkdir -p $(@D)
