@@ -224,20 +224,17 @@ E2E_JOBS ?= $(shell expr $(JOBS) + 1)
 SIDE_BY_SIDE = $(if $(filter-out 0 1,$(E2E_JOBS)),-n $(E2E_JOBS) --dist loadfile --max-worker-restart 0)
 # A test that hangs must not hang everything; the interrupt lets pytest stop its servers and say where it was.
 E2E_LIMIT ?= 15m
+PYTEST = TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) PYTHONDONTWRITEBYTECODE=1 \
+  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS)
 e2e: $(MODULE) node apps
 	@echo "== e2e: mpm_$(MPM)$(if $(H2),$(comma) HTTP/2 over TLS), $(MODULE)"
-	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_H2=$(H2) TR_SAN=$(TR_SAN) TR_NODE=$(abspath $(NODE_DIR)) \
-	  TR_APPS=$(abspath $(APPS_DIR)) PYTHONDONTWRITEBYTECODE=1 \
-	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
-	  $(PYTEST_FLAGS) $(TESTS)
+	TR_H2=$(H2) TR_APPS=$(abspath $(APPS_DIR)) $(PYTEST) $(SIDE_BY_SIDE) $(TESTS)
 
 # What an attacker sends, by the hundred, and as many oddities that are legal.
 .PHONY: hostile
 hostile: $(MODULE)
 	@echo "== hostile: mpm_$(MPM), $(MODULE)"
-	TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_SAN=$(TR_SAN) PYTHONDONTWRITEBYTECODE=1 \
-	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) \
-	  $(PYTEST_FLAGS) $(or $(HOSTILE_TESTS),tests/hostile)
+	$(PYTEST) $(SIDE_BY_SIDE) $(or $(HOSTILE_TESTS),tests/hostile)
 
 # Kills, faults of the disk, damaged files, a database server that goes away. The long form runs for an hour or more.
 CRASH_ROUNDS ?= 25
@@ -245,9 +242,7 @@ SOAK_ROUNDS  ?= 1200
 .PHONY: crash soak
 crash: $(MODULE) node $(FILL_STORE)
 	@echo "== crash: mpm_$(MPM), $(MODULE)"
-	TR_FILL_STORE=$(abspath $(FILL_STORE)) TR_CRASH_ROUNDS=$(CRASH_ROUNDS) TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) TR_NODE=$(abspath $(NODE_DIR)) \
-	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
-	  $(PYTHON) -m pytest -p no:cacheprovider $(SIDE_BY_SIDE) $(PYTEST_FLAGS) $(or $(CRASH_TESTS),tests/crash)
+	TR_FILL_STORE=$(abspath $(FILL_STORE)) TR_CRASH_ROUNDS=$(CRASH_ROUNDS) $(PYTEST) $(SIDE_BY_SIDE) $(or $(CRASH_TESTS),tests/crash)
 soak:
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="$(addprefix tests/e2e/test_,store_restart.py cutoff_race.py turnover.py)" \
@@ -257,19 +252,17 @@ soak:
 # Requests of every kind, and what httpd holds after them: flat, or it fails. The figures go to build/soak/.
 REQUESTS ?= 10000000
 .PHONY: soak-requests
+soak-requests: E2E_LIMIT = $(or $(SOAK_LIMIT),6h)
 soak-requests: $(MODULE)
 	@echo "== soak: $(REQUESTS) requests, mpm_$(MPM), $(MODULE)"
-	TR_REQUESTS=$(REQUESTS) TR_SOAK_JSON=build/soak/requests-$(REQUESTS).json TR_MODULE=$(abspath $(MODULE)) TR_MPM=$(MPM) \
-	  PYTHONDONTWRITEBYTECODE=1 timeout --foreground --signal=INT --kill-after=30s $(or $(SOAK_LIMIT),6h) \
-	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) tests/soak
+	TR_REQUESTS=$(REQUESTS) TR_SOAK_JSON=build/soak/requests-$(REQUESTS).json $(PYTEST) tests/soak
 
 # What a request costs in instructions, allocations, locks and system calls, against tests/cost/ceilings. No time is measured.
 .PHONY: cost
+cost: override MPM = event
 cost: $(MODULE) $(COST_PROGS)
 	@echo "== cost: $(COST_PROGS), $(MODULE)"
-	TR_COST=$(abspath $(B)/tests/cost/gate) TR_WORST=$(abspath $(B)/tests/cost/worst) TR_MODULE=$(abspath $(MODULE)) PYTHONDONTWRITEBYTECODE=1 \
-	  timeout --foreground --signal=INT --kill-after=30s $(E2E_LIMIT) \
-	  $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_FLAGS) $(or $(COST_TESTS),tests/cost)
+	TR_COST=$(abspath $(B)/tests/cost/gate) TR_WORST=$(abspath $(B)/tests/cost/worst) $(PYTEST) $(or $(COST_TESTS),tests/cost)
 
 # ---- variants: the same makefile again ---------------------------------------------------------------------------
 
