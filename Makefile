@@ -244,6 +244,7 @@ crash: $(MODULE) node $(FILL_STORE)
 	@echo "== crash: mpm_$(MPM), $(MODULE)"
 	TR_FILL_STORE=$(abspath $(FILL_STORE)) TR_CRASH_ROUNDS=$(CRASH_ROUNDS) $(PYTEST) $(SIDE_BY_SIDE) $(or $(CRASH_TESTS),tests/crash)
 soak:
+	@TR_LONG=1 $(MAKE) --no-print-directory unit
 	@TR_CRASH_LONG=1 $(MAKE) --no-print-directory crash E2E_JOBS=1 CRASH_ROUNDS=$(SOAK_ROUNDS) E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
 	@TR_LONG=1 $(MAKE) --no-print-directory e2e TESTS="$(addprefix tests/e2e/test_,store_restart.py cutoff_race.py turnover.py)" \
 	  E2E_JOBS=1 E2E_LIMIT=$(or $(SOAK_LIMIT),6h)
