@@ -396,6 +396,7 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
             assert time.monotonic() < end, "processes outlive SIGKILL"
             time.sleep(0.005)
         self.process.wait(10)
+        self.remove_clock()
         self.expect_log("AH00098: pid file .* overwritten", always=True)
         if self in live:
             live.remove(self)
@@ -445,11 +446,15 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         while self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
 
-    def remove(self):
-        self.stop()
-        if self.process is not None:  # libfaketime leaves these of a process that was killed
+    def remove_clock(self):
+        """libfaketime leaves these of a process that was killed."""
+        if self.process is not None:
             for name in ("faketime_shm", "sem.faketime_sem"):
                 Path(f"/dev/shm/{name}_{self.process.pid}").unlink(missing_ok=True)
+
+    def remove(self):
+        self.stop()
+        self.remove_clock()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def pids(self):
