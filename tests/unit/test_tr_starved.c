@@ -200,8 +200,7 @@ static apr_status_t exchange(act_t *act)
     tr_guard_outcome_t outcome;
     tr_grant_t grant = {.n = 0};
     guard.now = guard.wall = TT_AT(TT_NOW);
-    tr_grant_read_form(&grant, tr_str_z(tt_print(act->pool, "grant_type=refresh_token&refresh_token=%s%%3D", act->token)),
-                       act->pool);
+    tr_grant_read_body(&grant, TR_GRANT_BODY_FORM, tr_str_z(tt_print(act->pool, act->text, act->token)), act->pool);
     tr_guard_judge(&outcome, &guard, &grant, act->pool);
     return outcome.answer.status == 0 ? APR_SUCCESS : outcome.answer.status == 400 ? TR_REVOKED : APR_EGENERAL;
 }
@@ -209,10 +208,14 @@ static apr_status_t exchange(act_t *act)
 static void a_revoked_token_is_never_exchanged(void **state)
 {
     const play_t play = {revoke_it, exchange, is_revoked};
-    act_t act = {.alg = "ES256", .key = "P-256#2"};
-    act.token =
-        tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "a-name-of-some-length", ",\"b\":\"\\u0041\""));
-    all_requests(&play, &act, *state);
+    const char *const bodies[] = {"grant_type=refresh_token&refresh_token=%s%%3D",
+                                  "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s=\"}"};
+    for (int i = 0; i < 2; i++) {
+        act_t act = {.alg = "ES256", .key = "P-256#2", .text = bodies[i]};
+        act.token =
+            tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "a-name-of-some-length", ",\"b\":\"\\u0041\""));
+        all_requests(&play, &act, *state);
+    }
 }
 
 /* ---- keys -------------------------------------------------------------------------------------------------- */
