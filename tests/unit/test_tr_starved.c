@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "tr_guard.h"
+#include "tr_oauth.h"
 #include "tr_reason.h"
 #include "tr_testing_cmocka.h"
 #include "tr_testing_gate.h"
@@ -218,6 +219,34 @@ static void a_revoked_token_is_never_exchanged(void **state)
     }
 }
 
+/* One that nobody here can read. 200 means that no spelling of its signature is good for anything any more. */
+static apr_status_t revoke_unread(act_t *act)
+{
+    static const tr_keep_t keep = {60, 86400};
+    tr_revoke_request_t request = {.type = TR_BODY_FORM, .is_known = true, .opaque_s = 1000, .keep = &keep};
+    tr_str_t signed_part = tr_str(act->token, (apr_size_t)(strrchr(act->token, '.') - act->token));
+    tr_params_t *params;
+    tr_answer_t answer;
+    tr_kind_t by;
+    const char *why;
+    if (tr_params_from_form(&params, &why, tr_str_z(tt_print(act->pool, "token=%s", act->token)), act->pool) != APR_SUCCESS)
+        return TR_MALFORMED;
+    request.params = params;
+    request.wall = request.now = request.clean_now = TT_AT(TT_NOW);
+    tr_revoke_answer(&answer, &request, &act->world->gate, act->world->ledger, act->pool);
+    if (answer.status != 200)
+        return answer.status == 503 ? APR_EGENERAL : TR_MALFORMED;
+    return tr_gate_check_opaque(&by, &act->world->gate, signed_part, act->pool);
+}
+
+static void an_opaque_token_is_revoked_by_its_name_or_not(void **state)
+{
+    const play_t play = {revoke_it, revoke_unread, is_revoked};
+    act_t act = {.alg = "ES256", .key = "P-256#2"};
+    act.token = tt_mint(*state, act.alg, tt_key(act.key), "unheard of", tt_claims(*state, "j", ",\"b\":\"\\u0041\""));
+    all_requests(&play, &act, *state);
+}
+
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 
 static apr_status_t read_set(act_t *act)
@@ -268,9 +297,13 @@ static void a_key_in_pem_is_read_or_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TT_TEST(a_good_token_is_never_called_bad), TT_TEST(a_forged_token_is_never_taken),
-        TT_TEST(a_revoked_token_is_never_taken),   TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
-        TT_TEST(a_key_in_pem_is_read_or_not),      TT_TEST(a_revoked_token_is_never_exchanged),
+        TT_TEST(a_good_token_is_never_called_bad),
+        TT_TEST(a_forged_token_is_never_taken),
+        TT_TEST(a_revoked_token_is_never_taken),
+        TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
+        TT_TEST(a_key_in_pem_is_read_or_not),
+        TT_TEST(a_revoked_token_is_never_exchanged),
+        TT_TEST(an_opaque_token_is_revoked_by_its_name_or_not),
     };
     if (CRYPTO_set_mem_functions(get_for_openssl, change_for_openssl, give_back) != 1) {
         fprintf(stderr, "OpenSSL has allocated already\n");
