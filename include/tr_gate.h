@@ -70,9 +70,9 @@ TR_MUST_CHECK apr_status_t tr_gate_check_opaque(tr_kind_t *by, const tr_gate_t *
 /*
  * verdict is what tr_gate_recognize said of text. Is that a token only its issuer can read: no JWS, or one with an issuer, key or
  * algorithm that nobody here knows, but no JWS without its signature? *out is then what names it: the text, or of a JWS the
- * signing input, so that no other spelling of the signature escapes.
+ * signing input, so that no other spelling of the signature escapes. Returns APR_SUCCESS (it is), TR_MALFORMED, or a failure.
  */
-bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool);
+TR_MUST_CHECK apr_status_t tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool);
 
 /* ---- entries ----------------------------------------------------------------------------------------------- */
 

@@ -57,6 +57,7 @@ static json_t *read_once(tr_str_t text, json_error_t *error, apr_pool_t *pool)
     memcpy(padded, "[\"", 2);
     memcpy(padded + before - 2, "\",", 2);
     memcpy(padded + before, text.data, text.len);
+    memset(error, 0, sizeof(*error)); /* the library leaves the code as it was where it has none */
     padded[before + text.len] = ']';
     both = json_loadb(padded, before + text.len + 1, JSON_REJECT_DUPLICATES, error);
     error->column -= error->line == 1 && error->column > (int)before ? (int)before : 0;

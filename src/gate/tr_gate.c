@@ -241,27 +241,39 @@ apr_status_t tr_gate_recognize(tr_token_t *out, const tr_gate_t *gate, tr_str_t 
     return rv == APR_SUCCESS ? tr_token_read_identity(out) : rv;
 }
 
-/* A JWS without its signature is no token of anybody's, but part of one, which must not be named by who knows only that. */
-static bool is_unsigned_jws(tr_str_t text, apr_pool_t *pool)
+/*
+ * A JWS without its signature is no token of anybody's, but part of one, which must not be named by who knows only that. Returns
+ * APR_SUCCESS (it is none), a refusal, or a failure.
+ */
+static apr_status_t check_unsigned(tr_str_t text, apr_pool_t *pool)
 {
     tr_jws_t jws;
     apr_status_t rv = tr_jws_parse(&jws, tr_str_z(apr_pstrcat(pool, tr_str_dup_z(text, pool), ".AA", NULL)), pool);
 
-    return rv == APR_SUCCESS || rv == TR_ALGORITHM;
+    if (rv == APR_SUCCESS || rv == TR_ALGORITHM) {
+        return TR_MALFORMED;
+    }
+    return tr_is_refusal(rv) ? APR_SUCCESS : rv;
 }
 
-bool tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool)
+apr_status_t tr_gate_opaque_text(tr_str_t *out, tr_str_t text, apr_status_t verdict, apr_pool_t *pool)
 {
     tr_jws_t jws;
     apr_status_t rv;
 
     if (verdict != TR_MALFORMED && verdict != TR_ALGORITHM && verdict != TR_UNKNOWN_ISSUER && verdict != TR_UNKNOWN_KEY) {
-        return false;
+        return TR_MALFORMED;
+    }
+    if (text.len == 0 || text.len > TR_MAX_TOKEN_LEN) {
+        return TR_MALFORMED;
     }
     *out = text;
     rv = tr_jws_parse(&jws, text, pool);
+    if (rv != APR_SUCCESS && !tr_is_refusal(rv)) {
+        return rv;
+    }
     /* Three parts of base64url it is also where nobody here has heard of its algorithm. */
     while ((rv == APR_SUCCESS || rv == TR_ALGORITHM) && out->len > 0 && out->data[--out->len] != '.') {
     }
-    return text.len > 0 && text.len <= TR_MAX_TOKEN_LEN && !is_unsigned_jws(text, pool);
+    return check_unsigned(text, pool);
 }

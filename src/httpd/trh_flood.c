@@ -5,6 +5,7 @@
  */
 #include "trh_shared.h"
 
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,7 +42,8 @@ static int64_t processors(void)
     static _Atomic int64_t known;
 
     if (atomic_load(&known) == 0) {
-        int64_t n = sysconf(_SC_NPROCESSORS_ONLN);
+        cpu_set_t ours; /* a container may have fewer than the machine */
+        int64_t n = sched_getaffinity(0, sizeof(ours), &ours) == 0 ? CPU_COUNT(&ours) : sysconf(_SC_NPROCESSORS_ONLN);
 
         atomic_store(&known, n > 0 ? n : 1);
     }

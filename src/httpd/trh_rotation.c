@@ -105,6 +105,8 @@ static void decide(held_t *held, request_rec *r, apr_status_t rv)
     tr_guard_t guard = trh_guard_of(r, held->guarded);
     tr_guard_outcome_t outcome;
 
+    /* What the token endpoint gave out is no flood of its client's, and cannot be asked for once more. */
+    guard.gate = trh_gate_of_trusted(r);
     if (rv == APR_EOF && held->body.len == 0) {
         return; /* to HEAD, or nothing is given out */
     }

@@ -394,8 +394,8 @@ void tr_grant_read_body(tr_grant_t *grant, tr_grant_body_t type, tr_str_t body, 
     case TR_GRANT_BODY_FORM:
         tr_grant_read_form(grant, body, pool);
         /* Some look at the first character rather than at Content-Type. */
-        if (trimmed.len > 0 && trimmed.data[0] == '{') {
-            (void)read_json(grant, body, pool);
+        if (trimmed.len > 0 && trimmed.data[0] == '{' && read_json(grant, body, pool) == APR_ENOMEM) {
+            grant->fault = "There is no memory to read the body";
         }
         break;
     case TR_GRANT_BODY_JSON:

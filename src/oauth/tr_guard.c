@@ -58,9 +58,10 @@ typedef struct shown_t {
 
 /*
  * The claims of a JWS whose signature is not good, or not good as it is spelled here: servers pass over characters in it that are
- * none of base64url, and bits that mean nothing. What is written in it may refuse a token, but changes nothing.
+ * none of base64url, and bits that mean nothing. What is written in it may refuse a token, but changes nothing. Returns
+ * APR_SUCCESS, or a failure: what it says is not known.
  */
-static void read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
+static apr_status_t read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
 {
     const char *dot = shown->text.len > 0 ? memchr(shown->text.data, '.', shown->text.len) : NULL;
     const char *end = shown->text.data + shown->text.len;
@@ -71,14 +72,17 @@ static void read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
     memset(token, 0, sizeof(*token));
     /* What stands behind a third dot is no reason to look away: some split at dots and forget empty parts. */
     if (dot == NULL) {
-        return;
+        return APR_SUCCESS;
     }
     shown->opaque = tr_str(shown->text.data, (apr_size_t)(dot - shown->text.data));
+    rv = tr_jws_parse(&token->jws, tr_str_z(apr_pstrcat(pool, tr_str_dup_z(shown->opaque, pool), ".AA", NULL)), pool);
+    if (rv != APR_SUCCESS && !tr_is_refusal(rv)) {
+        return rv;
+    }
     /* What was read before a fault is enough here. */
-    (void)!tr_jws_parse(&token->jws, tr_str_z(apr_pstrcat(pool, tr_str_dup_z(shown->opaque, pool), ".AA", NULL)), pool);
     if (token->jws.payload == NULL) {
         shown->opaque = shown->text;
-        return;
+        return APR_SUCCESS;
     }
     rv = tr_token_find_issuer(token, gate->issuers);
     if (rv == APR_SUCCESS || rv == TR_UNKNOWN_ISSUER) {
@@ -86,6 +90,7 @@ static void read_claims(shown_t *shown, const tr_gate_t *gate, apr_pool_t *pool)
     }
     shown->has_claims = rv == APR_SUCCESS;
     token->has_iat = tr_json_number(&token->iat_s, tr_json_get(token->jws.payload, "iat"));
+    return APR_SUCCESS;
 }
 
 static bool is_hex(char c)
@@ -151,14 +156,13 @@ static apr_status_t look_at(shown_t *out, const tr_guard_t *guard, tr_str_t text
         out->opaque = out->token.jws.signing_input;
     }
     else if (tr_is_refusal(rv)) {
-        read_claims(out, guard->gate, pool);
-    }
-    else {
-        return rv;
+        rv = read_claims(out, guard->gate, pool);
     }
     /* What is signed is spelled in one way. */
-    out->plain = out->opaque.len < text.len ? out->opaque : make_plain(text, pool);
-    return APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        out->plain = out->opaque.len < text.len ? out->opaque : make_plain(text, pool);
+    }
+    return rv;
 }
 
 /*

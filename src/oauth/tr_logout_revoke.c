@@ -164,8 +164,12 @@ static void look_at_opaque(work_t *work)
     if (!tr_is_refusal(work->opaque)) {
         return;
     }
-    if (request->opaque_s <= 0 || !tr_gate_opaque_text(&opaque, request->refresh_token, work->opaque, work->pool) ||
-        !(work->is_known || work->was_known || is_in_force(work, opaque))) {
+    rv = request->opaque_s > 0 ? tr_gate_opaque_text(&opaque, request->refresh_token, work->opaque, work->pool) : TR_MALFORMED;
+    if (rv != APR_SUCCESS && !tr_is_refusal(rv)) {
+        fail(work, rv);
+        return;
+    }
+    if (rv != APR_SUCCESS || !(work->is_known || work->was_known || is_in_force(work, opaque))) {
         note_passed_over(work, request->refresh_token, work->opaque);
         return;
     }

@@ -145,13 +145,18 @@ static void answer_other(tr_answer_t *out, const tr_revoke_request_t *request, t
                          tr_str_t reason, tr_ledger_t *ledger, apr_pool_t *pool)
 {
     tr_str_t opaque;
-    apr_status_t rv;
+    apr_status_t rv = TR_MALFORMED;
 
-    if (!request->is_known || request->opaque_s == 0 || !tr_gate_opaque_text(&opaque, text, verdict, pool)) {
+    if (request->is_known && request->opaque_s != 0) {
+        rv = tr_gate_opaque_text(&opaque, text, verdict, pool);
+    }
+    if (tr_is_refusal(rv)) {
         answer_bad_token(out, request, verdict, "invalid token", pool);
         return;
     }
-    rv = revoke_opaque(request, reason, opaque, ledger, pool);
+    if (rv == APR_SUCCESS) {
+        rv = revoke_opaque(request, reason, opaque, ledger, pool);
+    }
     if (rv != APR_SUCCESS) {
         answer_failed(out, request, rv, pool);
         return;

@@ -1,11 +1,15 @@
 """A flood of forged tokens, each of which costs eight signature checks: what it may take, and whom it stops."""
 
+import itertools
 import os
 import threading
 import time
+import urllib.parse
 
 import pytest
 
+from backend import Backend
+from guarding import GUARD, ROTATION, grants, location
 from httpd import ALIAS, endpoint, protected
 from issuers import issuer
 from test_revoke import FORM
@@ -22,12 +26,16 @@ pytestmark = pytest.mark.skipif(os.cpu_count() > 24, reason="too few senders to 
 @pytest.fixture(scope="module")
 def site(new_server):
     server = new_server(children=2)
+    server.backend = Backend()
     keys = [make("p521") for _ in range(8)]
     server.write("conf/eight.json", key_set(*map(fields, keys)))
     server.start(issuer("https://idp.test/", 'TokRevokeKeySet "{root}/conf/eight.json"') + ALIAS + protected("app")
-                 + protected("optional", "TokRevokeOptional On") + endpoint("/revoke"))
+                 + protected("optional", "TokRevokeOptional On") + endpoint("/revoke")
+                 + f"ProxyPass /as/ http://127.0.0.1:{server.backend.port}/as/\n" + location("/as/", GUARD, ROTATION))
     server.key = keys[-1]
-    return server
+    yield server
+    server.stop()
+    server.backend.close()
 
 
 class Flood:
@@ -92,6 +100,18 @@ def test_a_flood_is_stopped_and_nobody_else(site, mint, keys):
     assert all(r.reason == "unavailable" and int(r["Retry-After"]) > 0 and r["WWW-Authenticate"] is None for r in refused)
     checked = [r for r in flood.answers if r.status == 401]
     assert len(checked) >= 99 and {r.reason for r in checked} == {"bad_signature"}
+
+
+@pytest.mark.h1("sends many requests at once by hand")
+def test_what_the_token_endpoint_gave_out_is_not_taken_back_in_a_flood(site, mint, keys):
+    site.expect_log(FLOOD)
+    serial = itertools.count()
+    site.backend.answer = lambda request: grants(mint("ES512", key=site.key, kid=None), f"given-{next(serial)}")
+    with Flood(site, mint("ES512", key=keys.other["p521"], kid=None), "127.0.0.1") as flood:
+        assert flood.stopped.wait(60), len(flood.answers)
+        for i in range(20):
+            body = urllib.parse.urlencode({"grant_type": "refresh_token", "refresh_token": f"shown-{i}"})
+            assert site.get("/as/token", FORM, method="POST", body=body).status == 200, i
 
 
 @pytest.mark.h1("follows the other test")

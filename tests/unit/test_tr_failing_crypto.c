@@ -350,7 +350,7 @@ static const char *make_revoked_unread(const tt_world_t *world, apr_pool_t *pool
     const char *token = tt_good_token(pool, "j", "");
     tr_entry_t entry;
     tr_str_t text;
-    assert_true(tr_gate_opaque_text(&text, tr_str_z(token), TR_UNKNOWN_ISSUER, pool));
+    assert_int_equal(tr_gate_opaque_text(&text, tr_str_z(token), TR_UNKNOWN_ISSUER, pool), APR_SUCCESS);
     assert_int_equal(tr_gate_entry_opaque(&entry, text, TT_NOW + 3600, pool), APR_SUCCESS);
     tt_revoke(world, &entry);
     return token;

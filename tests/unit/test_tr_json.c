@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 #include <jansson.h>
 
+#include "tr_json_read.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 #include "tr_testing_cmocka.h"
@@ -585,6 +586,18 @@ static void a_string_can_be_wiped_and_stays_as_long(void **state)
     }
 }
 
+/* Of what the library has no code for there must not be one that stood there before. */
+static void a_fault_has_no_code_of_another(void **state)
+{
+    const char *const faulty[] = {"{},{}", "1"};
+    for (int i = 0; i < 2; i++) {
+        json_error_t error;
+        memset(&error, json_error_numeric_overflow, sizeof error);
+        assert_null(tr_json_read(tr_str_z(faulty[i]), &error, *state));
+        assert_int_not_equal(json_error_code(&error), json_error_numeric_overflow);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -603,6 +616,7 @@ int main(void)
         TT_TEST(escapes_must_name_characters),
         TT_TEST(numbers_read_as_their_nearest_value),
         TT_TEST(what_is_wrong_is_said_without_the_text),
+        TT_TEST(a_fault_has_no_code_of_another),
         TT_TEST(a_string_can_be_wiped_and_stays_as_long),
         TT_TEST(a_number_beyond_all_bounds_reads_as_null),
         TT_TEST(text_that_looks_like_a_big_number_stays_text),

@@ -9,6 +9,8 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
+#include "tr_guard.h"
+#include "tr_oauth.h"
 #include "tr_reason.h"
 #include "tr_testing_cmocka.h"
 #include "tr_testing_gate.h"
@@ -192,6 +194,59 @@ static void a_revoked_token_is_never_taken(void **state)
     }
 }
 
+/* Its signature is spelled as no strict reader takes it: the guard reads what it says by itself. */
+static apr_status_t exchange(act_t *act)
+{
+    tr_guard_t guard = {.gate = &act->world->gate, .ledger = act->world->ledger, .opaque_s = 1000};
+    tr_guard_outcome_t outcome;
+    tr_grant_t grant = {.n = 0};
+    guard.now = guard.wall = TT_AT(TT_NOW);
+    tr_grant_read_body(&grant, TR_GRANT_BODY_FORM, tr_str_z(tt_print(act->pool, act->text, act->token)), act->pool);
+    tr_guard_judge(&outcome, &guard, &grant, act->pool);
+    return outcome.answer.status == 0 ? APR_SUCCESS : outcome.answer.status == 400 ? TR_REVOKED : APR_EGENERAL;
+}
+
+static void a_revoked_token_is_never_exchanged(void **state)
+{
+    const play_t play = {revoke_it, exchange, is_revoked};
+    const char *const bodies[] = {"grant_type=refresh_token&refresh_token=%s%%3D",
+                                  "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s=\"}"};
+    for (int i = 0; i < 2; i++) {
+        act_t act = {.alg = "ES256", .key = "P-256#2", .text = bodies[i]};
+        act.token =
+            tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "a-name-of-some-length", ",\"b\":\"\\u0041\""));
+        all_requests(&play, &act, *state);
+    }
+}
+
+/* One that nobody here can read. 200 means that no spelling of its signature is good for anything any more. */
+static apr_status_t revoke_unread(act_t *act)
+{
+    static const tr_keep_t keep = {60, 86400};
+    tr_revoke_request_t request = {.type = TR_BODY_FORM, .is_known = true, .opaque_s = 1000, .keep = &keep};
+    tr_str_t signed_part = tr_str(act->token, (apr_size_t)(strrchr(act->token, '.') - act->token));
+    tr_params_t *params;
+    tr_answer_t answer;
+    tr_kind_t by;
+    const char *why;
+    if (tr_params_from_form(&params, &why, tr_str_z(tt_print(act->pool, "token=%s", act->token)), act->pool) != APR_SUCCESS)
+        return TR_MALFORMED;
+    request.params = params;
+    request.wall = request.now = request.clean_now = TT_AT(TT_NOW);
+    tr_revoke_answer(&answer, &request, &act->world->gate, act->world->ledger, act->pool);
+    if (answer.status != 200)
+        return answer.status == 503 ? APR_EGENERAL : TR_MALFORMED;
+    return tr_gate_check_opaque(&by, &act->world->gate, signed_part, act->pool);
+}
+
+static void an_opaque_token_is_revoked_by_its_name_or_not(void **state)
+{
+    const play_t play = {revoke_it, revoke_unread, is_revoked};
+    act_t act = {.alg = "ES256", .key = "P-256#2"};
+    act.token = tt_mint(*state, act.alg, tt_key(act.key), "unheard of", tt_claims(*state, "j", ",\"b\":\"\\u0041\""));
+    all_requests(&play, &act, *state);
+}
+
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 
 static apr_status_t read_set(act_t *act)
@@ -242,9 +297,13 @@ static void a_key_in_pem_is_read_or_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TT_TEST(a_good_token_is_never_called_bad), TT_TEST(a_forged_token_is_never_taken),
-        TT_TEST(a_revoked_token_is_never_taken),   TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
+        TT_TEST(a_good_token_is_never_called_bad),
+        TT_TEST(a_forged_token_is_never_taken),
+        TT_TEST(a_revoked_token_is_never_taken),
+        TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
         TT_TEST(a_key_in_pem_is_read_or_not),
+        TT_TEST(a_revoked_token_is_never_exchanged),
+        TT_TEST(an_opaque_token_is_revoked_by_its_name_or_not),
     };
     if (CRYPTO_set_mem_functions(get_for_openssl, change_for_openssl, give_back) != 1) {
         fprintf(stderr, "OpenSSL has allocated already\n");
