@@ -134,6 +134,7 @@ def comes_to_be(status, ask, timeout=40):
         assert time.monotonic() < end
 
 
+@pytest.mark.h1("with mpm_worker each connection of HTTP/2 keeps a thread of its own from its beginning to its end")
 @pytest.mark.parametrize("door", CROWDED)
 def test_more_of_them_than_threads_stop_nobody_else(small, mint, door):
     small.expect_log(FULL)
