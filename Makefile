@@ -417,7 +417,8 @@ test: deps
 BROWSER   := $(wildcard tests/e2e/test_browser*.py)
 ONCE      := $(addprefix tests/e2e/test_,config.py store_start.py forgery.py refuse.py flows.py cookbook.py snippets.py \
                introspect.py clients_file.py logout_page.py provider.py guard_ways.py store_clock.py store_stall.py verified.py \
-               bench.py valgrind.py) \
+               bench.py valgrind.py key_files.py server_info.py nested.py core.py authz.py cors.py cascade.py vhosts.py \
+               clients.py login.py) \
              $(BROWSER)
 MPM_TESTS := $(filter-out $(ONCE),$(sort $(wildcard tests/e2e/test_*.py)))
 
