@@ -99,6 +99,5 @@ def test_a_child_killed_where_it_holds_a_lock_blocks_nobody(site, mint, lock, wh
     until(lambda: waiting.value in audit.values(site.state / "tokrevoke.db"), 5, "what waited is not stored", every=0.05)
     site.again()
     check(site, [*kept, waiting], good)
-    site.process.terminate()
-    site.process.wait(30 * SLOW)
+    site.stop()
     assert audit.complaints(site.state / "tokrevoke.db") == []

@@ -284,7 +284,16 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         self.seen = len(self.error_log())
         return self.error_log()
 
+    def forget_stranger(self):
+        """The number that a killed server has left in its file may be another program's by now, and httpd would not start beside it."""
+        left = self.root / "run" / "httpd.pid"
+        if self.process is None or self.process.poll() is not None:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(left.read_text(encoding="ascii")), 0)
+                left.unlink()
+
     def launch(self):
+        self.forget_stranger()
         with open(self.root / "logs" / "console", "ab") as console:
             self.process = subprocess.Popen(self.command("-D", "FOREGROUND"), stdin=subprocess.DEVNULL, stdout=console,
                                             stderr=console, env=environment(self.root) | self.environment,

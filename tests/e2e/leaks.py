@@ -58,7 +58,7 @@ class Known:
             return
         self.signatures.add(signature)
         self.add_piece(signature.decode())
-        with contextlib.suppress(ValueError, AttributeError):
+        with contextlib.suppress(ValueError, AttributeError, RecursionError):
             jti = json.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4))).get("jti")
             if isinstance(jti, str) and len(jti) >= SHORT and len(set(jti)) >= SHORT // 2:
                 (self.texts if BETWEEN.search(jti) else self.words).add(jti)
