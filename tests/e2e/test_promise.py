@@ -48,7 +48,13 @@ def spread_connections(site):
     want = CONNECTIONS if MPM == "prefork" else len(children)
     connections = [site.connect() for _ in range(CONNECTIONS)]
     for _ in range(400):
-        homes = served_by(site, connections)
+        try:
+            homes = served_by(site, connections)
+        except EOFError:  # while threads of a child are still being made, mpm_event closes connections that wait
+            for c in connections:
+                c.close()
+            connections = [site.connect() for _ in range(CONNECTIONS)]
+            continue
         count = collections.Counter(homes)
         if len(count) >= want:
             return connections, count
