@@ -497,7 +497,7 @@ help:
 #H make                     the module: build/mod_tokrevoke.so (gcc or what apxs names; make CC=clang)
 #H make demo                a private httpd, a token, its revocation: every request and answer printed
 #H make run                 the same server left running to play with, until Ctrl-C
-#H make test                everything: installs what is missing, builds, checks, tests (under 30 minutes)
+#H make test                everything: installs what is missing, builds, checks, tests (about half an hour on two processors)
 #H
 #H make deps                install what building and testing need (apt)
 #H make unit                unit tests
