@@ -1,6 +1,7 @@
 """A small httpd of one child, with locations that differ in one thing each, and what a request to each of them makes it do."""
 
 import collections
+import contextlib
 import re
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import costs
 from httpd import Installed, endpoint, environment, protected
 from plain import Plain
+from storing import until
 from tokens import fields, key_set
 
 # Servers, and their locations: all names of the same length, all serve the same page. What is not None asks for a token.
@@ -76,14 +78,32 @@ LoadModule tokrevoke_module "{Installed.module()}"
             assert self.revoke(self.revoked, "/revoke/").status == 200
         return self
 
+    def token(self, name):
+        return "Authorization: Bearer " + (self.revoked if name == "gone" else self.good)
+
+    def check(self, name, answer):
+        assert answer.status == (401 if name == "gone" else 200), (name, answer, self.error_log())
+        assert name == "gone" or len(answer.body) == 1024, (name, answer)
+
     def ask(self, connection, name, times):
-        status, token = (401, self.revoked) if name == "gone" else (200, self.good)
         for _ in range(times):
-            answer = connection.request("GET", f"/{name}/page.txt", "Authorization: Bearer " + token)
-            assert answer.status == status and (status != 200 or len(answer.body) == 1024), (name, answer, self.error_log())
+            self.check(name, connection.request("GET", f"/{name}/page.txt", self.token(name)))
+
+    def ask_each_thread(self, name):
+        """Once, all at a time: what a thread takes with its first request, it takes here."""
+        with contextlib.ExitStack() as held:
+            connections = [held.enter_context(self.connect()) for _ in range(self.threads)]
+            for connection in connections:  # so far that a thread waits for the rest
+                connection.send_raw(f"GET /{name}/page.txt HTTP/1.1\r\nHost: {connection.host}\r\n".encode())
+            until(lambda: all(connection.is_read() for connection in connections), message="not every thread has a request")
+            for connection in connections:
+                connection.send_raw(self.token(name).encode() + b"\r\n\r\n")
+                self.check(name, connection.receive())
 
     def ask_all(self, times):
-        """Everything once, unmeasured; then a 404; and of each place so many requests, and a 404."""
+        """Everything once in each thread, unmeasured; then a 404; and of each place so many requests, and a 404."""
+        for name in self.places:
+            self.ask_each_thread(name)
         with self.connect() as connection:
             for name in self.places:
                 self.ask(connection, name, 10)

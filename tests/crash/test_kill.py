@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -253,16 +252,6 @@ def test_a_revocation_is_either_stored_or_not_and_stays_so(new_site, seed):
 RELOADS = pytest.mark.parametrize("more", [0, 1], ids=["the same table", "a new table"])
 
 
-def is_read(connection):
-    """Has the server taken everything that was sent? By the kernel's table: nothing is left in the queue of its end."""
-    here, there = (f":{port:04X}" for port in (connection.sock.getsockname()[1], connection.sock.getpeername()[1]))
-    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        local, remote, _, queues = line.split()[1:5]
-        if local.endswith(there) and remote.endswith(here):
-            return queues.endswith(":00000000")
-    return False
-
-
 def reload(site, more):
     """A graceful restart with that much more capacity, while requests are under way. Returns when the new children answer."""
     old = set(site.pids())
@@ -285,7 +274,7 @@ def test_what_an_old_child_revokes_counts_for_the_new_ones_at_once(new_site, min
         with site.connect() as slow:
             head = f"POST /revoke HTTP/1.1\r\nHost: x\r\n{FORM}\r\nContent-Length: {len(body)}\r\n\r\n"
             slow.send_raw((head + body[:20]).encode())
-            until(lambda: is_read(slow), 5, "nobody reads the request")
+            until(slow.is_read, 5, "nobody reads the request")
             reload(site, more)
             homes = site.one_to_each()
             slow.send_raw(body[20:].encode())
@@ -307,7 +296,7 @@ def test_what_a_new_child_revokes_counts_for_the_old_ones_at_once(new_site, mint
     held = [site.connect() for _ in range(3)]
     for c in held:
         c.send_raw(request[:-10])
-        until(lambda c=c: is_read(c), 5, "nobody reads the request")
+        until(c.is_read, 5, "nobody reads the request")
     reload(site, more)
     revoke_all(site, [token])
     for c in held:

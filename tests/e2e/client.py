@@ -2,6 +2,7 @@
 
 import json
 import socket
+from pathlib import Path
 
 import leaks
 
@@ -73,6 +74,18 @@ class Conn:
     def break_off(self):
         """Send no more of the body that has begun."""
         self.sock.shutdown(socket.SHUT_WR)
+
+    def is_read(self):
+        """Has the server taken everything that was sent? By the kernel's table: nothing is left at either end."""
+        here, there = (f":{port:04X}" for port in (self.sock.getsockname()[1], self.sock.getpeername()[1]))
+        unsent, unread = None, None
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            local, remote, state, queues = line.split()[1:5]
+            if local.endswith(here) and remote.endswith(there):
+                unsent = int(queues.partition(":")[0], 16)
+            elif local.endswith(there) and remote.endswith(here) and state == "01":
+                unread = int(queues.partition(":")[2], 16)
+        return unsent == unread == 0
 
     def request(self, method, path, *headers, body=None, host=None):
         self.send(method, path, *headers, body=body, host=host)
