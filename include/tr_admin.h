@@ -36,7 +36,7 @@ typedef struct tr_admin_context_t {
 
 /*
  * One item, or an array of 1 to TR_MAX_ADMIN_ITEMS. All are looked at before anybody hears yes. *list and its strings live as
- * long as pool. Returns APR_SUCCESS, or APR_EINVAL with *problem.
+ * long as pool. Returns APR_SUCCESS, or APR_EINVAL or APR_ENOMEM with *problem.
  */
 TR_MUST_CHECK apr_status_t tr_admin_read(tr_revocation_t **list, int *n, tr_problem_t *problem, tr_str_t body,
                                          const tr_admin_context_t *context, apr_pool_t *pool);

@@ -26,12 +26,12 @@ typedef struct tr_params_t tr_params_t;
 TR_MUST_CHECK apr_status_t tr_params_from_form(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
 
 /*
- * The string members of one JSON object; members of other types make an error only when asked for. Same errors.
+ * The string members of one JSON object; members of other types make an error only when asked for. Same errors, or APR_ENOMEM with *why.
  */
 TR_MUST_CHECK apr_status_t tr_params_from_json(tr_params_t **out, const char **why, tr_str_t body, apr_pool_t *pool);
 
 /*
- * Either of the two, by type. Same errors, also for a type that is neither.
+ * Either of the two, by type. Same errors, APR_EINVAL also for a type that is neither.
  */
 TR_MUST_CHECK apr_status_t tr_params_from_body(tr_params_t **out, const char **why, tr_body_type_t type, tr_str_t body,
                                                apr_pool_t *pool);

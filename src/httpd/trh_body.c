@@ -157,6 +157,18 @@ int trh_read_body(tr_str_t *out, const char **sentence, request_rec *r, apr_size
     return status;
 }
 
+int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r, tr_str_t body)
+{
+    apr_status_t rv;
+
+    *type = tr_body_type(apr_table_get(r->headers_in, "Content-Type"));
+    rv = tr_params_from_body(out, sentence, *type, body, r->pool);
+    if (rv == APR_SUCCESS) {
+        return OK;
+    }
+    return rv == APR_ENOMEM ? HTTP_SERVICE_UNAVAILABLE : HTTP_BAD_REQUEST;
+}
+
 void trh_discard_body(request_rec *r)
 {
     trh_wait_t *wait;

@@ -10,6 +10,7 @@
 
 #include "tr_base.h"
 #include "tr_limits.h"
+#include "tr_oauth.h"
 
 /* Bytes that come in pieces. It grows with what comes: a length that is only announced costs nothing. Begin with data "". */
 typedef struct trh_buffer_t {
@@ -26,6 +27,9 @@ TR_MUST_CHECK bool trh_buffer_add(trh_buffer_t *buffer, const char *data, apr_si
  * over max_len, 408 when it does not come in time, 503 when too many others do not, 400 …
  */
 TR_MUST_CHECK int trh_read_body(tr_str_t *out, const char **sentence, request_rec *r, apr_size_t max_len);
+
+/* What body says, by the type that the request names. The same answers. */
+TR_MUST_CHECK int trh_read_params(tr_params_t **out, tr_body_type_t *type, const char **sentence, request_rec *r, tr_str_t body);
 
 /* Read the body for nothing. Where it does not come in time, the connection ends with the answer. */
 void trh_discard_body(request_rec *r);

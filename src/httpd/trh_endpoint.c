@@ -77,11 +77,7 @@ static int read_params(tr_params_t **out, tr_body_type_t *type, const char **sen
     tr_str_t body;
     int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
 
-    if (status != OK) {
-        return status;
-    }
-    *type = tr_body_type(apr_table_get(r->headers_in, "Content-Type"));
-    return tr_params_from_body(out, sentence, *type, body, r->pool) == APR_SUCCESS ? OK : HTTP_BAD_REQUEST;
+    return status == OK ? trh_read_params(out, type, sentence, r, body) : status;
 }
 
 void trh_send_answer(request_rec *r, const tr_answer_t *answer)

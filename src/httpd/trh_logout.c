@@ -142,15 +142,16 @@ static int read_wish(wish_t *wish, const char **sentence, request_rec *r)
                       {"post_logout_redirect_uri", &wish->redirect},
                       {"state", &wish->state}};
     tr_params_t *params;
+    tr_body_type_t type;
     tr_str_t body;
     int status = trh_read_body(&body, sentence, r, TR_MAX_BODY_LEN);
 
     if (status != OK || body.len == 0) {
         return status;
     }
-    if (tr_params_from_body(&params, sentence, tr_body_type(apr_table_get(r->headers_in, "Content-Type")), body, r->pool) !=
-        APR_SUCCESS) {
-        return HTTP_BAD_REQUEST;
+    status = trh_read_params(&params, &type, sentence, r, body);
+    if (status != OK) {
+        return status;
     }
     *sentence = "token, refresh_token, post_logout_redirect_uri and state must be strings";
     for (apr_size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {

@@ -1,4 +1,6 @@
 /* tr_signature.c: is this signature good? (RFC 7515 5.2, RFC 7518 3.2 to 3.5, RFC 8037 3.1) */
+#include <errno.h>
+
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
@@ -164,16 +166,9 @@ static apr_status_t verify_public(tr_contexts_t *contexts, const tr_jws_t *jws, 
     return info->md != NULL ? verify_hashed(contexts, jws, key) : verify_edwards(contexts, jws, key);
 }
 
-/* The first that OpenSSL says, in a queue that was empty: those above it only say in which library it was. */
-static bool had_no_memory(void)
-{
-    return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
-}
-
 static apr_status_t verify(const tr_jws_t *jws, const tr_key_t *key)
 {
     tr_contexts_t *contexts = tr_contexts_take();
-    bool was_empty = ERR_peek_error() == 0;
     apr_status_t rv;
 
     if (contexts == NULL) {
@@ -181,9 +176,12 @@ static apr_status_t verify(const tr_jws_t *jws, const tr_key_t *key)
     }
     /* What OpenSSL has to say about a bad signature must not stay in the thread's queue for other modules to find. */
     ERR_set_mark();
+    errno = 0;
     rv = key->pkey != NULL ? verify_public(contexts, jws, key) : verify_hmac(contexts, jws, key);
-    if (rv == TR_BAD_SIGNATURE && was_empty && had_no_memory()) {
-        rv = APR_ENOMEM; /* nobody knows; and there would be nothing to revoke in a forged token */
+    /* Without memory some parts of OpenSSL find a signature wrong and say nothing, but malloc does (POSIX). Nobody knows then, and there
+       would be nothing to revoke in a forged token. */
+    if (rv == TR_BAD_SIGNATURE && errno == ENOMEM) {
+        rv = APR_ENOMEM;
     }
     ERR_pop_to_mark();
     tr_contexts_give_back(contexts);

@@ -230,6 +230,10 @@ apr_status_t tr_admin_read(tr_revocation_t **list, int *n, tr_problem_t *problem
     apr_status_t rv = tr_json_parse_any(&json, &why, body, TR_MAX_ADMIN_ITEMS * VALUES_PER_ITEM, pool);
     bool is_list;
 
+    if (rv == APR_ENOMEM) {
+        *problem = (tr_problem_t){503, "There is no memory to read the body", TR_NO_ITEM};
+        return rv;
+    }
     if (rv != APR_SUCCESS) {
         return refuse(problem, TR_NO_ITEM, apr_psprintf(pool, "The body is no good JSON: %s", why));
     }

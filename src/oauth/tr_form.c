@@ -172,8 +172,13 @@ apr_status_t tr_params_from_json(tr_params_t **out, const char **why, tr_str_t b
 {
     json_reader_t reader = {make(pool), pool};
     const tr_json_t *object;
+    apr_status_t rv = tr_json_parse(&object, body, pool);
 
-    if (tr_json_parse(&object, body, pool) != APR_SUCCESS) {
+    if (rv == APR_ENOMEM) {
+        *why = "There is no memory to read the body";
+        return rv;
+    }
+    if (rv != APR_SUCCESS) {
         *why = "The body is not one JSON object without duplicate members";
         return APR_EINVAL;
     }
