@@ -3,10 +3,12 @@
  */
 #include "world.h"
 
+#include "mutate.h"
 #include "tr_limits.h"
 #include "tr_reason.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
 
 /* No key makes a signature of nothing but zeros, or of one byte, good. */
 static void check_key(const tr_key_t *key)
@@ -41,6 +43,11 @@ static void judge(const world_t *w, const uint8_t *data, size_t size)
     ALWAYS(keys->count <= TR_MAX_KEYS_PER_SET);
     for (size_t i = 0; i < keys->count && i < 3; i++)
         check_key(keys->key[i]);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+    return mutate_json(data, size, max, seed, &mutate_key_words);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

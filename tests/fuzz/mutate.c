@@ -83,8 +83,53 @@ static const char *const claim_values[] = {TIMES,
                                            "{\"http://schemas.openid.net/event/backchannel-logout\":{}}",
                                            ODD,
                                            NULL};
+/* The numbers: nothing, all ones, the order of P-256; the Ed25519 key is that of RFC 8037 A.2, the secret counts its bytes. */
+static const char *const key_names[] = {"kty", "crv",     "n",   "e",   "x",    "y",   "k", "d",
+                                        "use", "key_ops", "alg", "kid", "keys", "x5c", "p", NULL};
+static const char *const key_values[] = {
+    "\"RSA\"",
+    "\"EC\"",
+    "\"OKP\"",
+    "\"oct\"",
+    "\"rsa\"",
+    "\"P-256\"",
+    "\"P-384\"",
+    "\"P-521\"",
+    "\"secp256k1\"",
+    "\"Ed25519\"",
+    "\"Ed448\"",
+    "\"X25519\"",
+    "\"AQAB\"",
+    "\"AQ\"",
+    "\"AAEAAQ\"",
+    "\"AA\"",
+    "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
+    "\"__________________________________________8\"",
+    "\"_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE\"",
+    "\"sig\"",
+    "\"enc\"",
+    "[\"verify\"]",
+    "[\"sign\"]",
+    "[\"verify\",\"verify\"]",
+    "\"RS256\"",
+    "\"RS1\"",
+    "\"PS384\"",
+    "\"ES256\"",
+    "\"ES256K\"",
+    "\"ES512\"",
+    "\"EdDSA\"",
+    "\"HS256\"",
+    "\"HS512\"",
+    "\"none\"",
+    "\"RSA-OAEP\"",
+    "\"k7\"",
+    "{\"kty\":\"oct\",\"k\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\"}",
+    "[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]",
+    ODD,
+    NULL};
 const mutate_words_t mutate_header_words = {header_names, header_values};
 const mutate_words_t mutate_claim_words = {claim_names, claim_values};
+const mutate_words_t mutate_key_words = {key_names, key_values};
 
 unsigned int mutate_pick(unsigned int *seed, unsigned int n)
 {
@@ -143,6 +188,7 @@ static void change(json_t *object, unsigned int *seed, const mutate_words_t *wor
     /* The name is copied: what is done may free it. */
     char *name = strdup(some_name(object, seed, words));
     json_t *value = json_object_get(object, name);
+    json_t *element = json_array_get(value, mutate_pick(seed, (unsigned int)json_array_size(value)));
     switch (mutate_pick(seed, 8)) {
     case 0:
         json_object_del(object, name);
@@ -157,6 +203,8 @@ static void change(json_t *object, unsigned int *seed, const mutate_words_t *wor
     case 3:
         if (json_is_object(value))
             change(value, seed, words);
+        else if (json_is_object(element))
+            change(element, seed, words);
         else if (json_is_array(value))
             json_array_append_new(value, read_value(word(words->values, seed)));
         break;

@@ -26,7 +26,7 @@ size_t mutate_json(uint8_t *data, size_t size, size_t max, unsigned int seed, co
 size_t mutate_two_lines(uint8_t *data, size_t size, size_t max, unsigned int seed, const mutate_words_t *first,
                         const mutate_words_t *second);
 
-/* What headers of JWS and claims of tokens are made of. */
-extern const mutate_words_t mutate_header_words, mutate_claim_words;
+/* What headers of JWS, claims of tokens and keys are made of. */
+extern const mutate_words_t mutate_header_words, mutate_claim_words, mutate_key_words;
 
 #endif
