@@ -5,11 +5,10 @@
  */
 #include "trh_shared.h"
 
-#include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tr_limits.h"
+#include "tr_processors.h"
 
 /* The request that this thread asks the gate for; NULL: nobody's fault. */
 static _Thread_local const request_rec *asking;
@@ -37,15 +36,13 @@ static int64_t worked_us(void)
     return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000 : 0;
 }
 
-static int64_t processors(void)
+/* Looked for by the first that needs it: a quota that changes later counts for later children. */
+static int64_t processors_milli(const request_rec *r)
 {
     static _Atomic int64_t known;
 
     if (atomic_load(&known) == 0) {
-        cpu_set_t ours; /* a container may have fewer than the machine */
-        int64_t n = sched_getaffinity(0, sizeof(ours), &ours) == 0 ? CPU_COUNT(&ours) : sysconf(_SC_NPROCESSORS_ONLN);
-
-        atomic_store(&known, n > 0 ? n : 1);
+        atomic_store(&known, tr_processors_milli("", r->pool));
     }
     return atomic_load(&known);
 }
@@ -91,11 +88,13 @@ void trh_was_forged(void)
 {
     trh_watch_t *watch = trh_watch();
     apr_time_t now;
+    int64_t over_us;
 
     if (asking == NULL || watch == NULL) {
         return;
     }
     now = trh_steady_clock();
-    tr_budget_spend(&watch->forgeries.budget, (worked_us() - began_us - TR_FORGED_FREE_US) * TR_FORGED_SHARE / processors(), now);
+    over_us = worked_us() - began_us - TR_FORGED_FREE_US;
+    tr_budget_spend(&watch->forgeries.budget, over_us * TR_FORGED_SHARE * 1000 / processors_milli(asking), now);
     (void)tr_throttle_fail(&watch->forgeries.throttle, who_of(&watch->forgeries, asking), apr_time_sec(now));
 }
