@@ -55,6 +55,9 @@ void tr_keyring_add(tr_keyring_t *ring, const tr_key_t *key);
  */
 TR_MUST_CHECK apr_status_t tr_keyring_add_file(tr_keyring_t *ring, const char **why, const char *path);
 
+/* Union of what the keys in that file may verify; 0: it was not added. Only while the configuration is read. */
+tr_alg_set_t tr_keyring_file_algs(const tr_keyring_t *ring, const char *path);
+
 /* Called by tr_keyring_refresh once per change: err NULL, the file was read anew with keys keys; else what is wrong. */
 typedef void (*tr_keyring_report_fn)(void *baton, const char *path, apr_size_t keys, const char *err);
 

@@ -164,7 +164,8 @@ const char *trh_set_key_set(cmd_parms *cmd, void *dir, const char *path)
     if (tr_keyring_add_file(issuer->keyring, &why, full) != APR_SUCCESS) {
         return explain(cmd, full, why);
     }
-    trh_tell_worry(cmd, full, TR_FILE_PUBLIC);
+    trh_tell_worry(cmd, full,
+                   (tr_keyring_file_algs(issuer->keyring, full) & TR_ALG_HS_SET) != 0 ? TR_FILE_SECRET : TR_FILE_PUBLIC);
     return NULL;
 }
 

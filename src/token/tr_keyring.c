@@ -303,6 +303,20 @@ apr_status_t tr_keyring_add_file(tr_keyring_t *ring, const char **why, const cha
     return APR_SUCCESS;
 }
 
+tr_alg_set_t tr_keyring_file_algs(const tr_keyring_t *ring, const char *path)
+{
+    tr_alg_set_t algs = 0;
+
+    for (int i = 0; i < ring->files->nelts; i++) {
+        const key_file_t *file = APR_ARRAY_IDX(ring->files, i, key_file_t *);
+
+        for (apr_size_t k = 0; k < file->keys->count && strcmp(file->path, path) == 0; k++) {
+            algs |= tr_key_algs(file->keys->key[k]);
+        }
+    }
+    return algs;
+}
+
 /* Is there anything new to read? Leaves the stamp of now in file. */
 static bool is_due(bool *changed, key_file_t *file, apr_pool_t *scratch)
 {

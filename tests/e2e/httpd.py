@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import ctypes
+import grp
 import os
 import random
 import re
@@ -42,6 +43,7 @@ LEVEL = re.compile(r"\[[\w-]*:(emerg|alert|crit|error|warn)\]")
 ALARM = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error|exit signal|child pid \d+ exit|double free|corrupt")
 DATABASE = re.compile(r"^\s*TokRevokeDatabase\b", re.M | re.I)
 NO_DATABASE = re.compile(r"^\s*TokRevokeDatabase\s+none\b", re.M | re.I)
+OCT = re.compile(rb'"kty": ?"oct"')
 MEMORY_ONLY = re.compile(r"TR014: .*memory")
 
 live = []  # servers that a test must leave with a clean log
@@ -165,14 +167,17 @@ class Httpd:
     # ---- files and configuration ----
 
     def write(self, name, content, mode=None):
-        """Write a file atomically below the folder; returns its path. Everybody may read what is not named as a secret is."""
+        """Write a file atomically below the folder; returns its path. Everybody may read what is not named as a secret is, and has none."""
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         content = content if isinstance(content, bytes) else content.encode()
         leaks.known.hear_file(name, content)
         fresh.write_bytes(content)
-        fresh.chmod(mode or (0o600 if name.startswith("conf/") and name.endswith((".bin", ".secret")) else 0o644))
+        if OCT.search(content) and os.geteuid() == 0:
+            os.chown(fresh, -1, grp.getgrnam("www-data").gr_gid)  # the children read it again
+        secret = 0o600 if name.startswith("conf/") and name.endswith((".bin", ".secret")) else 0o640 if OCT.search(content) else 0o644
+        fresh.chmod(mode or secret)
         os.rename(fresh, path)
         return path
 

@@ -12,6 +12,7 @@ import pytest
 from clients import BCRYPT, SECRET, basic
 from httpd import ALIAS, endpoint, protected
 from issuers import issuer, jwks, write_keys
+from tokens import fields, key_set
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="files are given to others")
 NOBODY = 65534
@@ -233,6 +234,18 @@ def test_a_secret_that_root_alone_can_read_works_at_start_and_over_restarts(runn
         assert running.bearer("/p/app/ok.txt", mint("HS256", iss="https://secret.test/")).status == 200
         restart()
     assert running.bearer("/p/app/ok.txt", mint("HS256", iss="https://secret.test/")).status == 200
+
+
+def test_of_a_key_set_with_secrets_that_everybody_can_read_there_is_a_warning(site, odd, keys):
+    path = copy_of(site, "TokRevokeKeySet", odd)
+    for mode in (0o644, 0o604):
+        path.chmod(mode)
+        warned(site, "TokRevokeKeySet", path, "it is a secret, and can be read by everybody: chmod o-r")
+    path.chmod(0o640)
+    quiet(site, "TokRevokeKeySet", path)
+    path.write_text(key_set(fields(keys["rsa"], kid="rsa"), fields(keys["p256"], kid="p256")))
+    path.chmod(0o644)
+    quiet(site, "TokRevokeKeySet", path)
 
 
 def test_a_worry_is_told_once_at_each_start(new_server, keys):

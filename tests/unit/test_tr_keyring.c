@@ -249,6 +249,17 @@ static void a_file_is_read_at_once_and_not_again(void **state)
     expect_key(c, "P-256", "P-256#2");
 }
 
+static void what_the_keys_of_one_file_may_verify_is_told_apart(void **state)
+{
+    case_t *c = *state;
+    add(c->ring, c->pool, "oct48", "x");
+    assert_int_equal(tr_keyring_file_algs(c->ring, c->path), TR_ALG_BIT(TR_ALG_ES256));
+    assert_int_equal(tr_keyring_file_algs(c->ring, c->dir), 0);
+    write_file(c->path, set_of(c->pool, "oct48"));
+    refresh(c);
+    assert_int_equal(tr_keyring_file_algs(c->ring, c->path), TR_ALG_BIT(TR_ALG_HS256) | TR_ALG_BIT(TR_ALG_HS384));
+}
+
 static void a_change_in_the_same_second_is_seen(void **state)
 {
     case_t *c = *state;
@@ -439,6 +450,7 @@ int main(void)
         TT_TEST(keys_of_the_tokens_kid_come_first),
         TT_TEST(a_rings_algorithms_are_those_of_its_keys),
         FILE_TEST(a_file_is_read_at_once_and_not_again),
+        FILE_TEST(what_the_keys_of_one_file_may_verify_is_told_apart),
         FILE_TEST(a_change_in_the_same_second_is_seen),
         FILE_TEST(a_file_of_the_same_size_and_time_put_in_its_place_is_seen),
         FILE_TEST(a_symbolic_link_that_turns_elsewhere_is_seen),
