@@ -3,16 +3,16 @@ Files that lose bits, pages, their end or their newest state: httpd does not sta
 revocation is in force. Never silently fewer.
 """
 
-import concurrent.futures
 import os
 import shutil
 import sqlite3
 
 import pytest
 
-from crashing import ACCEPTED, FAILED, ISSUER, LONG, REVOKED, SECOND, Site, ask, copy_state, is_done, own, revoke, wrong
+import starting
+from crashing import ISSUER, LONG, SECOND, Site, copy_state, is_done, own, revoke
+from starting import NAME, trial
 
-NAME = "tokrevoke.db"
 KINDS = ("token", "token", "session", "subject", "client", "named")
 
 
@@ -60,39 +60,6 @@ class Base:
         own(self.site.state, self.site)
 
 
-class Bench:
-    """One server that is started on one damaged copy after the other."""
-
-    def __init__(self, base, site):
-        self.base, self.site = base, site
-        site.expect_log(r"TR\d+: ", always=True)
-        site.expect_log(r"exit signal Killed|AH00016: Configuration Failed", always=True)
-
-    def lay(self, files):
-        """state/ with these files: {name: bytes}."""
-        self.site.kill_all()
-        shutil.rmtree(self.site.state, ignore_errors=True)
-        self.site.state.mkdir(mode=0o750)
-        for name, data in files.items():
-            (self.site.state / name).write_bytes(data)
-            (self.site.state / name).chmod(0o640)
-        own(self.site.state, self.site)
-
-    def starts(self, files):
-        """None when all is in force, "refused" when it did not start and said why, or what is wrong."""
-        self.lay(files)
-        said = self.site.fails_to_start()
-        try:
-            if said is not None:
-                named = any(str(self.site.state / NAME) in line for line in FAILED.findall(said))
-                return "refused" if named else "no line names the file: " + said
-            if bad := wrong(self.site, self.base.kept, REVOKED):
-                return f"{len(bad)} of {len(self.base.kept)} acknowledged revocations are silently gone: {bad}"
-            return None if (v := ask(self.site, [self.base.good])) == [ACCEPTED] else f"never revoked: {v}"
-        finally:
-            self.site.kill_all()
-
-
 @pytest.fixture(scope="module")
 def base(mint):
     site = Site(mint, children=1)
@@ -104,39 +71,7 @@ def base(mint):
 
 @pytest.fixture(scope="module")
 def benches(base, mint):
-    """As many servers as processors, for the many starts."""
-    made = []
-    for _ in range(os.cpu_count() or 1):
-        site = Site(mint, children=1)
-        made.append(Bench(base, site))
-    yield made
-    for bench in made:
-        bench.site.kill_all()
-        left = bench.site.unexpected()
-        bench.site.remove()
-        assert not left, left
-
-
-def trial(benches, cases):
-    """
-    Start on each case, (name, {file: bytes}), and return {name: outcome}; one that is neither refused nor whole fails the test.
-    """
-    free = list(benches)
-
-    def one(item):
-        bench = free.pop()
-        try:
-            return item[0], bench.starts(item[1])
-        finally:
-            free.append(bench)
-
-    cases = list(cases)
-    assert cases
-    with concurrent.futures.ThreadPoolExecutor(len(benches)) as pool:
-        outcomes = dict(pool.map(one, cases))
-    bad = [f"{name}: {said}" for name, said in outcomes.items() if said not in (None, "refused")]
-    assert not bad, f"{len(bad)} of {len(cases)}:\n" + "\n".join(bad[:10])
-    return outcomes
+    yield from starting.benches(base, mint)
 
 
 def some(count, few, step=7):

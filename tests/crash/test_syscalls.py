@@ -4,18 +4,13 @@ or told that it wrote what it did not write. Whatever was answered 200 is kept, 
 """
 
 import shutil
-import subprocess
 
 import pytest
 
 from crashing import FAILED, KILLED, LONG, callers, check, copy_state, is_503, own, revoke_all, until
-from tracing import CHANGING, READING, Tracer, count, has_fired, rules, sample, sizes
+from tracing import CHANGING, NEEDS_STRACE, READING, Tracer, count, has_fired, rules, sample, sizes
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-    pytest.mark.skipif(subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0,
-                       reason="strace may not trace here"),
-]
+pytestmark = NEEDS_STRACE
 
 ERRORS = {"pwrite64": ("EIO", "ENOSPC", "EDQUOT", "EROFS"), "write": ("EIO", "ENOSPC", "EDQUOT"),
           "fdatasync": ("EIO", "ENOSPC", "EDQUOT", "EINTR"), "fsync": ("EIO", "ENOSPC", "EDQUOT", "EINTR"), "ftruncate": ("EIO",),

@@ -2,8 +2,18 @@
 
 import collections
 import re
+import shutil
 import signal
 import subprocess
+
+import pytest
+
+NEEDS_STRACE = [
+    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
+    pytest.mark.skipif(shutil.which("strace") is not None and
+                       subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0,
+                       reason="strace may not trace here"),
+]
 
 # What changes the files or says when a change is safe. The rest of the calls only read.
 CHANGING = ("pwrite64", "write", "pwritev", "writev", "fdatasync", "fsync", "ftruncate", "fallocate", "openat", "unlink",
