@@ -218,8 +218,7 @@ def test_no_acknowledged_revocation_is_lost_whoever_is_killed_or_restarted(new_s
     model = run(site, seed, ROUNDS)
     site.again()
     check(site, model.all(), model.good)
-    site.process.terminate()
-    site.process.wait(30 * SLOW)
+    site.stop()
     assert audit.complaints(site.state / "tokrevoke.db") == []
 
 
