@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clients import BCRYPT, HASHES, SECRET, ask, basic, by_body, configure, is_revoked, raw_basic
+from clients import BCRYPT, HASHES, RAW, SECRET, ask, basic, by_body, configure, is_revoked, raw_basic
 from test_accept import passes
 from test_refuse import refused
 from test_revoke import FORM, is_answer
@@ -101,6 +101,16 @@ def test_success_forgives_failures(site, mint):
         for _ in range(60):
             assert ask(site, "form", "x", basic("htpasswd-s", "x")).status == 401
         assert ask(site, "form", "x", basic("htpasswd-s", SECRET)).status == 200
+
+
+def test_success_forgives_no_failures_of_another_client(site, mint):
+    """What it sent may be read as another's id, too."""
+    site.expect_log(r"TR031: client \"raw id\" has failed")
+    for i in range(100):
+        if i == 99:
+            is_revoked(site, "form", mint(), raw_basic(*RAW))
+        assert ask(site, "form", "x", **by_body("raw id", "x")).status == 401, i
+    assert ask(site, "form", "x", **by_body("raw id", "x")).status == 429
 
 
 # ---- time, and many at once ----
