@@ -83,6 +83,7 @@ AddOutputFilter INCLUDES .shtml
 <Directory "{root}/htdocs">
     Options +Includes
 </Directory>
+ProxyPassMatch "^/part-of/(.*)$" "{to}token?grant_type=refresh_token&refresh_token=$1" nocanon
 RewriteEngine On
 RewriteRule "^/token-of/(.*)$" "{to}token?grant_type=refresh_token&refresh_token=$1" [P,QSA]
 RewriteRule "^/query-of/(.*)$" "/guarded/$1?grant_type=refresh_token" [PT,QSA]
@@ -107,7 +108,7 @@ def site(new_server, keys):
                location("/indexed/token.cgi", GUARD, ROTATION))
     told = [f"ProxyPass /{where}-{name}/ {{to}}\n" + location(f"/{where}-{name}/", f"SetEnv {name} 1", *how)
             for where, how in (("plain", ()), ("guarded", (GUARD,))) for name in ENVIRONMENT]
-    made = Site(server, keys, FRONT, *scripts, *told, location("/token-of/", GUARD, ROTATION),
+    made = Site(server, keys, FRONT, *scripts, *told, location("/token-of/", GUARD, ROTATION), location("/part-of/", GUARD),
                 location("/behind/revoke", GUARD, "SetHandler tokrevoke-revoke"), location("/static/", GUARD), prepare=prepare)
     made.script = script[0]
     yield made
@@ -226,6 +227,16 @@ def test_a_token_that_rewriting_puts_into_the_query_is_seen(site):
     is_refusal(site.get("/token-of/good?refresh_token=dead"))
     is_refusal(site.get("/query-of/token?refresh_token=dead"))
     is_refusal(site.get("/query-of/token", FORM, method="POST", body="refresh_token=dead"))
+    assert site.backend.take() == []
+
+
+def test_a_token_that_a_proxys_address_has_in_its_query_is_seen(site):
+    site.backend.answer = lambda request: reply({"ok": True})
+    site.revoke_opaque("dead")
+    site.backend.take()
+    assert site.get("/part-of/alive").status == 200
+    assert site.backend.only().target == "/as/token?grant_type=refresh_token&refresh_token=alive"
+    is_refusal(site.get("/part-of/dead"))
     assert site.backend.take() == []
 
 
