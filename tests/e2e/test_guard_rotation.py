@@ -171,6 +171,7 @@ def test_an_answer_that_gives_out_nothing_new_passes_and_revokes_nothing(site, w
 UNREADABLE = {
     "gzip": reply(gzip.compress(b'{"refresh_token":"new-token"}'), "200 OK", "Content-Type: application/json",
                   "Content-Encoding: gzip"),
+    "JSON that is encoded": reply(b'{"access_token":"new-token"}', "200 OK", "Content-Encoding: x-own"),
     "256 KiB and one more": reply(b'{"refresh_token":"new-token","x":"' + b"y" * (LARGE - 35) + b'"}'),
     "no JSON": reply(b"access_token=a&refresh_token=new-token", "200 OK", "Content-Type: application/x-www-form-urlencoded"),
     "an array": reply(b'[{"refresh_token":"new-token"}]'),
