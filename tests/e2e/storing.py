@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -85,6 +86,43 @@ def until(what, seconds=20, message="it did not happen in time", every=0.005):
         assert clock() - began < seconds * SLOW, message if isinstance(message, str) else message()
         time.sleep(every)
     return value, clock() - began
+
+
+class Halt:
+    """Where httpd waits while it evaluates expressions: it comes to the one pipe, and then reads from the other."""
+
+    def __init__(self, server):
+        self.came, self.go = server.root / "htdocs/came", server.root / "htdocs/go"
+        for pipe in (self.came, self.go):
+            os.mkfifo(pipe)
+            pipe.chmod(0o666)
+
+    @staticmethod
+    def lines(directive, condition=""):
+        """Of the configuration: directive is Header or RequestHeader."""
+        return "\n".join(f'{directive} set X-Halt "expr=%{{file:{{root}}/htdocs/{pipe}}}" {condition}' for pipe in ("came", "go"))
+
+    @staticmethod
+    def meet(pipe):
+        """Waits until somebody reads there; that one goes on."""
+        def is_met():
+            try:
+                os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as e:
+                assert e.errno == errno.ENXIO
+                return False
+            return True
+
+        until(is_met)
+
+    @contextlib.contextmanager
+    def held(self):
+        """Somebody stands there, until the end."""
+        self.meet(self.came)
+        try:
+            yield
+        finally:
+            self.meet(self.go)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import pytest
 
 from httpd import endpoint
 from issuers import issuer, jwks, write_keys
+from storing import Halt
 from test_export import CGI, auth, env_of
 
 PLACES = ("/files/", "/files/index", "/files/index.cgi")
@@ -24,8 +25,9 @@ def site(new_server, keys):
     server.runs_scripts = True
     server.extra_modules = ("negotiation",)
     write_keys(server, keys)
-    for folder in ("files", "own", "optional", "lazy", "slow"):
+    for folder in ("files", "own", "optional", "lazy", "slow", "halt"):
         server.write(f"htdocs/{folder}/index.cgi", CGI, mode=0o755)
+    server.halt = Halt(server)
     server.write("htdocs/slow/index.cgi", SLOW, mode=0o755)
     server.write("htdocs/own/.htaccess", '<Files "index.cgi">\nTokRevokeClaimHeader X-Own role\n</Files>\n')
     sections = "".join(f"""
@@ -40,6 +42,7 @@ def site(new_server, keys):
 """ for folder, lines in {
         "files": "TokRevokeStripToken On\nTokRevokeClaimHeader X-Role role\nRequestHeader setifempty X-Role none\nRequire valid-user",
         "slow": "TokRevokeCutStreams On\nRequire valid-user",
+        "halt": Halt.lines("RequestHeader", "\"expr=%{IS_SUBREQ} == 'true'\"") + "\nRequire valid-user",
         "optional": "TokRevokeOptional On\nTokRevokeClaimHeader X-Role role\nRequire all granted",
         "lazy": "Require all granted\n<If \"token_claim('role') == 'chief'\">\nSetEnv CHIEF yes\n</If>",
     }.items())
@@ -88,6 +91,19 @@ def test_without_a_good_token_it_is_closed(site, mint):
     assert site.revoke(token).status == 200
     for headers in ((), (auth(token),), (auth(mint(exp=1)),)):
         assert site.get("/files/", *headers).status == 401
+
+
+def test_what_is_revoked_while_the_file_is_looked_for_lets_nobody_in(site, mint):
+    token = mint()
+    for status in (200, 401):
+        with site.connect() as c:
+            c.send("GET", "/halt/", auth(token))
+            with site.halt.held():
+                if status == 401:
+                    assert site.revoke(token).status == 200
+            r = c.receive()
+            assert r.status == status, r
+    assert r.reason == "revoked"
 
 
 def test_a_long_answer_ends_with_its_token(site, mint):
