@@ -1,11 +1,13 @@
 """Who may be here, by claims and scopes: docs/DIRECTIVES.md, Authorization."""
 
+import time
+
 import pytest
 
 from database import Database
 from httpd import ALIAS, endpoint, protected
 from issuers import issuer, jwks, write_keys
-from storing import until
+from storing import SLOW, Halt, until
 from test_answers import challenge
 from test_accept import passes
 
@@ -58,6 +60,8 @@ LOCATIONS = (
                 'Header always set X-None "expr=[%{token_claim:none}]"',
                 'RequestHeader set X-Level "expr=%{token_claim:level}"',
                 'Header always set X-Level "expr=%{req:X-Level}"')
+    + protected("late", "Require valid-user", Halt.lines("Header always"),
+                'Header always set X-Claim "expr=[%{token_claim:sub}]"')
     + protected("own-page", "Require token-scope read", 'ErrorDocument 403 /errors/403.shtml', 'ErrorDocument 401 /errors/401.shtml')
     + protected("two-sources", "TokRevokeTokenFrom cookie=session", "TokRevokeUserClaim name", "Require all granted",
                 "<If \"-n req('X-Other')\">", "TokRevokeTokenFrom cookie=other", "TokRevokeUserClaim sub", "</If>",
@@ -106,6 +110,7 @@ def site(new_server, keys):
     }.items():
         (server.root / "htdocs" / name).parent.mkdir(exist_ok=True)
         server.write("htdocs/" + name, text)
+    server.halt = Halt(server)
     server.write("conf/passwords", "carol:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")  # the password is "secret"
     server.expect_log("AH01630|AH01631|AH01629", always=True)
     return server.start(issuer("https://idp.test/", jwks("all")) + ALIAS + LOCATIONS + endpoint("/revoke"))
@@ -394,6 +399,17 @@ def test_a_token_that_is_refused_has_no_claims(site, mint, keys):
         assert r.status in (400, 401) and r["X-If"] is None and r["X-Claim"] == "[]" and r["X-Roles"] == "", r.headers
         r = site.get("/p/expr-open/ok.txt", *headers)
         assert r.status == 200 and r["X-If"] is None and r["X-Claim"] == "[]"
+
+
+def test_a_token_that_becomes_good_after_it_was_refused_has_no_claims(site, mint):
+    """Its nbf is 60 seconds of clock skew ahead, and a little more."""
+    good_at = int(time.time()) + 2 + SLOW
+    with site.connect() as c:
+        c.send("GET", "/p/late/ok.txt", "Authorization: Bearer " + mint(nbf=good_at + 60))
+        with site.halt.held():
+            time.sleep(max(0, good_at + 0.1 - time.time()))
+        r = c.receive()
+        assert r.status == 401 and r["X-Claim"] == "[]", r.headers
 
 
 def test_a_token_whose_claim_cannot_be_a_header_has_no_claims(site, mint):
