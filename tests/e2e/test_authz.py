@@ -113,7 +113,9 @@ def site(new_server, keys):
     server.halt = Halt(server)
     server.write("conf/passwords", "carol:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")  # the password is "secret"
     server.expect_log("AH01630|AH01631|AH01629", always=True)
-    return server.start(issuer("https://idp.test/", jwks("all")) + ALIAS + LOCATIONS + endpoint("/revoke"))
+    # Whatever $ means to other patterns: to ours the end.
+    return server.start("RegexDefaultOptions -DOLLAR_ENDONLY\n" + issuer("https://idp.test/", jwks("all")) + ALIAS + LOCATIONS
+                        + endpoint("/revoke"))
 
 
 def said(r):
