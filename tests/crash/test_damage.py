@@ -4,7 +4,6 @@ revocation is in force. Never silently fewer.
 """
 
 import os
-import shutil
 import sqlite3
 
 import pytest

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import issuers as at
-from tokens import ALGS, ASYMMETRIC, KEY_OF, MAIN, claims
+from tokens import ALGS, ASYMMETRIC, MAIN, claims
 
 PUBLIC = [(at.PEM, "pem"), (at.PEM_KID, "pem-kid"), (at.CERT, "cert"), (at.CERT_KID, "cert-kid")]
 SETS = [(MAIN, "jwks-kid"), (at.NOKID, "jwks-nokid"), (at.UNLIMITED, "jwks-unlimited")]

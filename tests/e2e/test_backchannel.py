@@ -12,7 +12,7 @@ import issuers as at
 from database import Database
 from httpd import ALIAS, endpoint
 from issuers import issuer, issuers, jwks, locations, write_keys
-from storing import FORM, JSON, PAGE, SLOW, EveryChild, are_accepted, are_revoked, claims_of, text, until, verdicts
+from storing import FORM, JSON, SLOW, EveryChild, are_accepted, are_revoked, claims_of, text, until, verdicts
 from test_accept import passes
 from test_forgery import with_signature
 from test_introspect import places, small

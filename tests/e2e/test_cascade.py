@@ -9,7 +9,6 @@ from database import Database
 from httpd import endpoint
 from issuers import write_keys
 from storing import BASIC, FORM, PAGE, basic, claims_of, text, write_users
-from tokens import b64, claims
 
 HOUR = 3600
 

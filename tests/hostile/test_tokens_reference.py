@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tokens import b64, secret_bytes, signature
-from tokens_case import PAGE, Forge, Spec
+from tokens_case import PAGE, Spec
 from tokens_reference import add_member, bend_text, bend_token, verdict
 from tokens_site import Site, is_admitted, is_refused, start
 

@@ -5,7 +5,6 @@ TR_REQUESTS=N        how many (300000)
 TR_SOAK_JSON=FILE    where the figures go
 """
 
-import os
 import sys
 from pathlib import Path
 
