@@ -36,6 +36,7 @@ typedef struct tr_grant_t {
     int n;           /* distinct readings of refresh_token */
     tr_str_t token[TR_MAX_GRANT_TOKENS];
     const char *fault; /* the body cannot be read for certain; NULL: it can */
+    bool is_unread;    /* for lack of memory, which is no fault of the client's */
     const char *doubt; /* the same, of the refresh token alone */
 } tr_grant_t;
 

@@ -314,6 +314,10 @@ static apr_status_t read_json(tr_grant_t *grant, tr_str_t body, apr_pool_t *pool
     if (rv == APR_SUCCESS) {
         tr_json_each(document, read_member, &reader);
     }
+    if (rv == APR_ENOMEM) {
+        grant->is_unread = true;
+        grant->fault = "There is no memory to read the body";
+    }
     return rv;
 }
 
@@ -383,9 +387,17 @@ static bool hides_exchange(const tr_grant_t *grant, tr_str_t body, apr_pool_t *p
            has_word(reduced, "contenttransferencodingquotedprintable") || !has_plain_charset(reduced);
 }
 
+static void read_object(tr_grant_t *grant, tr_str_t body, apr_pool_t *pool)
+{
+    if (read_json(grant, body, pool) != APR_SUCCESS && !grant->is_unread) {
+        grant->fault = "The body is not one JSON object without duplicate members";
+    }
+}
+
 void tr_grant_read_body(tr_grant_t *grant, tr_grant_body_t type, tr_str_t body, apr_pool_t *pool)
 {
     tr_str_t trimmed = trim(body);
+    bool is_json = trimmed.len > 0 && trimmed.data[0] == '{';
 
     if (body.len == 0) {
         return;
@@ -394,14 +406,12 @@ void tr_grant_read_body(tr_grant_t *grant, tr_grant_body_t type, tr_str_t body, 
     case TR_GRANT_BODY_FORM:
         tr_grant_read_form(grant, body, pool);
         /* Some look at the first character rather than at Content-Type. */
-        if (trimmed.len > 0 && trimmed.data[0] == '{' && read_json(grant, body, pool) == APR_ENOMEM) {
-            grant->fault = "There is no memory to read the body";
+        if (is_json) {
+            (void)read_json(grant, body, pool);
         }
         break;
     case TR_GRANT_BODY_JSON:
-        if (read_json(grant, body, pool) != APR_SUCCESS) {
-            grant->fault = "The body is not one JSON object without duplicate members";
-        }
+        read_object(grant, body, pool);
         break;
     case TR_GRANT_BODY_MULTIPART:
         if (hides_exchange(grant, body, pool)) {
@@ -411,8 +421,8 @@ void tr_grant_read_body(tr_grant_t *grant, tr_grant_body_t type, tr_str_t body, 
     case TR_GRANT_BODY_ANY:
         /* Some never look at Content-Type at all. */
         tr_grant_read_form(grant, body, pool);
-        if (trimmed.len > 0 && trimmed.data[0] == '{' && read_json(grant, body, pool) != APR_SUCCESS) {
-            grant->fault = "The body is not one JSON object without duplicate members";
+        if (is_json) {
+            read_object(grant, body, pool);
         }
         break;
     case TR_GRANT_BODY_DOUBTFUL:

@@ -312,10 +312,11 @@ static void judge_token(tr_guard_outcome_t *out, const tr_guard_t *guard, tr_str
 void tr_guard_judge(tr_guard_outcome_t *out, const tr_guard_t *guard, const tr_grant_t *grant, apr_pool_t *pool)
 {
     const char *fault = tr_grant_fault(grant);
+    int status = grant->is_unread ? 503 : 400;
 
     memset(out, 0, sizeof(*out));
     if (fault != NULL) {
-        refuse(out, 400, "invalid_request", fault, pool);
+        refuse(out, status, tr_answer_code(status), fault, pool);
         return;
     }
     if (!tr_grant_is_exchange(grant)) {

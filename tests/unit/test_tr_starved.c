@@ -75,6 +75,7 @@ typedef struct act_t {
     const char *alg, *key; /* NULL: ES256 with the key of the world */
     char *token;
     const char *text;
+    tr_grant_body_t type;
     apr_pool_t *pool; /* of one try */
     int before;       /* how many failed at least once */
 } act_t;
@@ -194,7 +195,7 @@ static apr_status_t exchange(act_t *act)
     tr_guard_outcome_t outcome;
     tr_grant_t grant = {.n = 0};
     guard.now = guard.wall = TT_AT(TT_NOW);
-    tr_grant_read_body(&grant, TR_GRANT_BODY_FORM, tr_str_z(tt_print(act->pool, act->text, act->token)), act->pool);
+    tr_grant_read_body(&grant, act->type, tr_str_z(tt_print(act->pool, act->text, act->token)), act->pool);
     tr_guard_judge(&outcome, &guard, &grant, act->pool);
     return outcome.answer.status == 0 ? APR_SUCCESS : outcome.answer.status == 400 ? TR_REVOKED : APR_EGENERAL;
 }
@@ -205,9 +206,21 @@ static void a_revoked_token_is_never_exchanged(void **state)
     const char *const bodies[] = {"grant_type=refresh_token&refresh_token=%s%%3D",
                                   "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s=\"}"};
     for (int i = 0; i < 2; i++) {
-        act_t act = {.alg = "ES256", .key = "P-256#2", .text = bodies[i]};
+        act_t act = {.alg = "ES256", .key = "P-256#2", .text = bodies[i], .type = TR_GRANT_BODY_FORM};
         act.token =
             tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "a-name-of-some-length", ",\"b\":\"\\u0041\""));
+        all_requests(&play, &act, *state);
+    }
+}
+
+static void a_good_exchange_is_never_called_bad(void **state)
+{
+    const play_t play = {trust_anew, exchange, is_good_or_unknown};
+    const tr_grant_body_t types[] = {TR_GRANT_BODY_FORM, TR_GRANT_BODY_JSON, TR_GRANT_BODY_ANY};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        act_t act = {.alg = "ES256", .key = "P-256#2", .type = types[i]};
+        act.text = "{\"grant_type\":\"refresh_token\",\"refresh_token\":\"%s=\"}";
+        act.token = tt_mint(*state, act.alg, tt_key(act.key), "new", tt_claims(*state, "j", ""));
         all_requests(&play, &act, *state);
     }
 }
@@ -343,6 +356,7 @@ int main(void)
         TT_TEST(a_set_of_keys_is_read_whole_or_not_at_all),
         TT_TEST(a_key_in_pem_is_read_or_not),
         TT_TEST(a_revoked_token_is_never_exchanged),
+        TT_TEST(a_good_exchange_is_never_called_bad),
         TT_TEST(an_opaque_token_is_revoked_by_its_name_or_not),
     };
     if (CRYPTO_set_mem_functions(get_for_openssl, change_for_openssl, give_back) != 1) {
