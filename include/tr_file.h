@@ -29,6 +29,7 @@ typedef enum tr_file_kind_t {
     TR_FILE_PUBLIC, /* keys that everybody may know: symbolic links are followed, since certificates are often such */
     TR_FILE_OWN,    /* who is let in: no symbolic link, and of root, the process' user or another that is named */
     TR_FILE_SECRET, /* the same; that everybody can read it is a worry */
+    TR_FILE_SECRETS /* for tr_file_worry: public keys with secrets among them, which httpd's user reads again later */
 } tr_file_kind_t;
 
 /*

@@ -67,8 +67,10 @@ const char *tr_file_worry(const char *path, tr_file_kind_t kind, apr_pool_t *poo
 {
     struct stat info;
 
-    if (kind == TR_FILE_SECRET && stat(path, &info) == 0 && (info.st_mode & S_IROTH) != 0) {
-        return "it is a secret, and can be read by everybody: chmod o-r";
+    if ((kind == TR_FILE_SECRET || kind == TR_FILE_SECRETS) && stat(path, &info) == 0 && (info.st_mode & S_IROTH) != 0) {
+        return kind == TR_FILE_SECRET
+                   ? "it is a secret, and can be read by everybody: chmod o-r"
+                   : "it holds secrets, and can be read by everybody: chgrp to the group of httpd's user, and chmod 640";
     }
     return is_everybodys_folder(path, pool)
                ? "its folder can be written to by everybody, who can put another file in its place: chmod o-w"

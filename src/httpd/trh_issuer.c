@@ -165,7 +165,7 @@ const char *trh_set_key_set(cmd_parms *cmd, void *dir, const char *path)
         return explain(cmd, full, why);
     }
     trh_tell_worry(cmd, full,
-                   (tr_keyring_file_algs(issuer->keyring, full) & TR_ALG_HS_SET) != 0 ? TR_FILE_SECRET : TR_FILE_PUBLIC);
+                   (tr_keyring_file_algs(issuer->keyring, full) & TR_ALG_HS_SET) != 0 ? TR_FILE_SECRETS : TR_FILE_PUBLIC);
     return NULL;
 }
 

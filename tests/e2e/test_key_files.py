@@ -240,7 +240,8 @@ def test_of_a_key_set_with_secrets_that_everybody_can_read_there_is_a_warning(si
     path = copy_of(site, "TokRevokeKeySet", odd)
     for mode in (0o644, 0o604):
         path.chmod(mode)
-        warned(site, "TokRevokeKeySet", path, "it is a secret, and can be read by everybody: chmod o-r")
+        # The children read it again: without the group, they could do so no more.
+        warned(site, "TokRevokeKeySet", path, "it holds secrets, and can be read by everybody: chgrp to the group of httpd's user")
     path.chmod(0o640)
     quiet(site, "TokRevokeKeySet", path)
     path.write_text(key_set(fields(keys["rsa"], kid="rsa"), fields(keys["p256"], kid="p256")))

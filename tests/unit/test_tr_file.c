@@ -176,9 +176,11 @@ static void a_secret_that_everybody_can_read_is_a_worry(void **state)
     assert_int_equal(chmod(c->path, 0644), 0);
     expect_taken_by(c, EVERY_KIND, c->path, "");
     assert_non_null(strstr(tr_file_worry(c->path, TR_FILE_SECRET, c->pool), "can be read by everybody: chmod o-r"));
+    assert_non_null(strstr(tr_file_worry(c->path, TR_FILE_SECRETS, c->pool), "can be read by everybody: chgrp "));
     assert_null(tr_file_worry(c->path, TR_FILE_OWN, c->pool));
     assert_int_equal(chmod(c->path, 0640), 0);
     assert_null(tr_file_worry(c->path, TR_FILE_SECRET, c->pool));
+    assert_null(tr_file_worry(c->path, TR_FILE_SECRETS, c->pool));
 }
 
 static void who_is_let_in_is_not_anybodys_to_say(void **state)
