@@ -144,6 +144,22 @@ static void the_mark_of_another_database_is_refused(void **state)
     assert_int_equal(tt_prepare(db), APR_SUCCESS);
 }
 
+static void beside_the_mark_of_another_database_nothing_is_stored(void **state)
+{
+    /* Its own may say more than the database holds: it must not be made anew from what is there. */
+    tt_db_t *db = tt_filled_db(*state, 2), *other = tt_filled_db(*state, 1);
+    tr_str_t own = tt_read_file(*state, db->mark), foreign = tt_read_file(*state, other->mark);
+    tr_store_t *store = tt_store(db);
+    int stored;
+    tt_write_file(db->mark, foreign);
+    assert_int_equal(tt_append(store, tt_entry("3")), TR_STORE_FAILED);
+    assert_says(tr_store_error(store, *state), "belongs to another database");
+    assert_true(tr_str_eq(tt_read_file(*state, db->mark), foreign));
+    tt_write_file(db->mark, own);
+    assert_int_equal(tr_store_retry(store, &stored), APR_SUCCESS);
+    assert_int_equal(stored, 1);
+}
+
 static void a_missing_mark_is_made(void **state)
 {
     tt_db_t *db = tt_filled_db(*state, 2);
@@ -218,6 +234,17 @@ static void a_database_that_is_gone_takes_its_log_not_with_it(void **state)
     }
 }
 
+static void a_log_without_its_database_is_left_alone_without_a_mark_too(void **state)
+{
+    tt_db_t *db = db_with_all_files(*state);
+    tr_str_t log = tt_read_file(*state, db->wal);
+    tt_remove(db->mark);
+    tt_remove(db->path);
+    assert_refused(db, db->wal);
+    assert_false(tt_exists(db->path));
+    assert_true(tr_str_eq(tt_read_file(*state, db->wal), log));
+}
+
 static void a_database_that_never_held_anything_may_go(void **state)
 {
     tt_db_t *db = tt_prepared_db(*state);
@@ -254,6 +281,23 @@ static void a_link_is_not_followed(void **state)
         assert_refused(db, "no regular file");
         assert_false(tt_exists(target));
     }
+}
+
+static void a_link_that_comes_after_the_checks_is_not_followed_either(void **state)
+{
+    tt_db_t *db = tt_db(*state), *other = tt_prepared_db(*state);
+    const char *nowhere = tt_print(*state, "%s/nowhere", db->folder), *why = NULL;
+    tr_str_t good = tt_read_file(*state, other->mark);
+    char id[TR_STORE_ID_LEN + 1];
+    int64_t seq;
+    assert_int_equal(symlink(nowhere, db->path), 0);
+    assert_int_equal(tr_files_create(&why, &db->place, *state), APR_SUCCESS); /* something is there */
+    assert_false(tt_exists(nowhere));
+    assert_int_equal(symlink(other->mark, db->mark), 0);
+    assert_int_equal(tr_files_read_mark(id, &seq, &db->place, *state), TR_MARK_BROKEN);
+    assert_int_equal(tr_files_make_mark(&why, &db->place, ID, 42, *state), TR_STORE_FAILED);
+    assert_says(why, db->mark);
+    assert_true(tr_str_eq(tt_read_file(*state, other->mark), good));
 }
 
 static void a_folder_or_a_pipe_is_no_file(void **state)
@@ -385,15 +429,18 @@ int main(void)
         TT_TEST(a_database_older_than_its_mark_is_refused),
         TT_TEST(a_database_newer_than_its_mark_is_good),
         TT_TEST(the_mark_of_another_database_is_refused),
+        TT_TEST(beside_the_mark_of_another_database_nothing_is_stored),
         TT_TEST(a_missing_mark_is_made),
         TT_TEST(a_broken_mark_is_told_and_made_anew),
         TT_TEST(a_mark_that_was_longer_is_cut),
         TT_TEST(a_database_that_is_gone_is_not_replaced_by_an_empty_one),
         TT_TEST(a_database_that_was_emptied_is_not_used),
         TT_TEST(a_database_that_is_gone_takes_its_log_not_with_it),
+        TT_TEST(a_log_without_its_database_is_left_alone_without_a_mark_too),
         TT_TEST(a_database_that_never_held_anything_may_go),
         TT_TEST(a_database_that_is_gone_with_a_broken_mark_is_not_replaced),
         TT_TEST(a_link_is_not_followed),
+        TT_TEST(a_link_that_comes_after_the_checks_is_not_followed_either),
         TT_TEST(a_folder_or_a_pipe_is_no_file),
         TT_TEST(a_file_that_everybody_may_write_is_refused),
         TT_TEST(a_file_of_another_user_is_refused),
