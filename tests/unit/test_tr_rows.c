@@ -124,6 +124,34 @@ static void every_kind_comes_back_as_it_was(void **state)
         assert_same_entry(&rows->entry[i], &samples[i]);
 }
 
+static void a_digest_that_is_none_is_damage_even_with_a_right_checksum(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_good;
+    } cases[] = {{DIGEST_TEXT, true},
+                 {DIGEST_TEXT "00", false},
+                 {"f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff000102030405060708090a0b0c0d0e", false},
+                 {"f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff000102030405060708090a0b0c0d0e0g", false},
+                 {"F0f1f2f3f4f5f6f7f8f9fafbfcfdfeff000102030405060708090a0b0c0d0e0f", false},
+                 {"", false}};
+    tt_db_t *db = tt_prepared_db(*state);
+    tr_entry_t samples[SAMPLES];
+    make_samples(samples, *state);
+    append_all(db, &samples[TR_KIND_DIGEST], 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tr_sql_row_t row = {.seq = 1, .entry = samples[TR_KIND_DIGEST]};
+        tt_rows_t *rows;
+        row.entry.value = tr_str_z(cases[i].text);
+        long long sum = (int64_t)tr_row_checksum(&row);
+        tt_do(db, tt_print(
+                      *state,
+                      "UPDATE tokrevoke_revocations SET value = '%s', checksum = %lld; UPDATE tokrevoke_state SET row_sum = %lld",
+                      cases[i].text, sum, sum));
+        assert_int_equal(tt_load(&rows, db), cases[i].is_good ? APR_SUCCESS : TR_STORE_FAILED);
+    }
+}
+
 static void texts_are_not_interpreted(void **state)
 {
     static const char *const values[] = {
@@ -284,6 +312,7 @@ int main(void)
         TT_TEST(a_row_says_what_is_documented),
         TT_TEST(the_totals_add_up),
         TT_TEST(every_kind_comes_back_as_it_was),
+        TT_TEST(a_digest_that_is_none_is_damage_even_with_a_right_checksum),
         TT_TEST(texts_are_not_interpreted),
         TT_TEST(the_longest_texts_fit),
         TT_TEST(the_ends_of_time_come_back),
