@@ -209,6 +209,28 @@ static void root_gives_a_new_folder_to_the_user_and_leaves_an_old_one_alone(void
     assert_int_equal(info_of(folder).st_uid, tt_nobody());
 }
 
+static void root_gives_away_no_folder_that_others_use_and_none_behind_a_link(void **state)
+{
+    apr_pool_t *pool = *state;
+    const char *folder = tt_print(pool, "%s/old", tt_folder(pool)), *link = tt_print(pool, "%s-link", folder), *why;
+    static const mode_t modes[] = {0777, 01777, 01755, 0702};
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(mkdir(folder, 0755), 0);
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_int_equal(chmod(folder, modes[i]), 0);
+        assert_int_equal(make_folder(&why, tt_print(pool, "%s/r.db", folder), tt_nobody(), pool), APR_SUCCESS);
+        assert_int_equal(info_of(folder).st_uid, 0);
+    }
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(symlink(folder, link), 0);
+    assert_int_equal(make_folder(&why, tt_print(pool, "%s/r.db", link), tt_nobody(), pool), APR_SUCCESS);
+    assert_int_equal(info_of(folder).st_uid, 0);
+    /* By its own name, and empty, it is what a package leaves. */
+    assert_int_equal(make_folder(&why, tt_print(pool, "%s/r.db", folder), tt_nobody(), pool), APR_SUCCESS);
+    assert_int_equal(info_of(folder).st_uid, tt_nobody());
+}
+
 static void what_is_there_is_left_to_the_checks(void **state)
 {
     apr_pool_t *pool = *state;
@@ -259,6 +281,7 @@ int main(void)
         TT_TEST(places_are_the_same_by_their_words),
         TT_TEST(a_missing_folder_is_made_for_its_owner_alone),
         TT_TEST(root_gives_a_new_folder_to_the_user_and_leaves_an_old_one_alone),
+        TT_TEST(root_gives_away_no_folder_that_others_use_and_none_behind_a_link),
         TT_TEST(what_is_there_is_left_to_the_checks),
         TT_TEST(only_the_last_component_is_made),
         TT_TEST(a_server_needs_no_folder),
