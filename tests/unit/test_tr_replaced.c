@@ -308,6 +308,53 @@ static void a_new_connection_needs_the_mark_and_makes_it(void **state)
     assert_there(s, "abc");
 }
 
+/* All connections are closed, and the next one knows only what the files say. */
+static void begin_anew(scene_t *s)
+{
+    tt_close_store(s->db, s->store);
+    s->store = tt_store(s->db);
+}
+
+static void an_older_state_that_only_the_mark_can_tell_is_not_written_to(void **state)
+{
+    scene_t *s = scene(*state);
+    tr_str_t old = older_state(s);
+    int stored;
+    begin_anew(s);
+    tr_str_t new = tt_read_file(*state, s->db->path), mark = tt_read_file(*state, s->db->mark);
+    tt_write_file(s->db->path, old);
+    assert_fails(s, "c");
+    assert_says(tr_store_error(s->store, *state), "older state");
+    assert_true(tr_str_eq(tt_read_file(*state, s->db->mark), mark));
+    begin_anew(s);
+    tt_write_file(s->db->path, new);
+    assert_int_equal(tt_append(s->store, tt_entry("d")), APR_SUCCESS);
+    assert_int_equal(tr_store_retry(s->store, &stored), APR_SUCCESS);
+    assert_there(s, "abxd");
+}
+
+static void what_was_replaced_in_the_same_file_is_not_written_to(void **state)
+{
+    /* As "cp" or a restore does it: the paths still name the files that are open. */
+    static const struct {
+        const char *change, *reason;
+    } cases[] = {{"last_seq = last_seq - 1", "older state"},
+                 {"database_id = '0123456789abcdef0123456789abcdef'", "another database"},
+                 {"schema_version = schema_version + 1", "schema"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scene_t *s = scene(*state);
+        const char *was = tt_ask(s->db, "SELECT last_seq, database_id, schema_version FROM tokrevoke_state");
+        tt_do(s->db, tt_print(*state, "UPDATE tokrevoke_state SET %s", cases[i].change));
+        assert_fails(s, "c");
+        assert_says(tr_store_error(s->store, *state), cases[i].reason);
+        assert_string_equal(tt_ask(s->db, "SELECT count(*) FROM tokrevoke_revocations"), "2");
+        tt_do(s->db, tt_print(*state, "UPDATE tokrevoke_state SET last_seq = 2, database_id = '%s', schema_version = 1",
+                              s->db->facts.id));
+        assert_string_equal(tt_ask(s->db, "SELECT last_seq, database_id, schema_version FROM tokrevoke_state"), was);
+        assert_heals(s);
+    }
+}
+
 /* ---- without the right to write ---------------------------------------------------------------------------- */
 
 static int lose_the_right(void *baton)
@@ -443,6 +490,8 @@ int main(void)
         TT_TEST(a_link_in_its_place_is_not_followed),
         TT_TEST(while_the_folder_is_away_nothing_is_acknowledged),
         TT_TEST(a_new_connection_needs_the_mark_and_makes_it),
+        TT_TEST(an_older_state_that_only_the_mark_can_tell_is_not_written_to),
+        TT_TEST(what_was_replaced_in_the_same_file_is_not_written_to),
         TT_TEST(without_the_right_to_write_nothing_is_acknowledged),
         TT_TEST(two_processes_outlive_the_loss_of_the_log),
     };
