@@ -299,6 +299,19 @@ static void another_database_or_an_older_state_is_not_followed(void **state)
     assert_int_equal(rows->n, 4);
 }
 
+static void who_follows_late_makes_nobody_forget_what_was_stored(void **state)
+{
+    tt_db_t *db = tt_filled_db(*state, 3);
+    tr_store_t *store = tt_store(db);
+    tt_rows_t *rows = tt_rows(*state);
+    int64_t seq = 0;
+    append(store, "4");
+    assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);
+    tt_do(db, "UPDATE tokrevoke_state SET last_seq = 3");
+    assert_int_equal(tt_append(store, tt_entry("5")), TR_STORE_FAILED);
+    assert_says(tr_store_error(store, *state), "older state");
+}
+
 static void a_vacuum_disturbs_nobody(void **state)
 {
     tt_db_t *db = tt_filled_db(*state, 3);
@@ -334,6 +347,7 @@ int main(void)
         TT_TEST(a_damaged_revocation_is_not_passed_over),
         TT_TEST(following_fails_while_the_database_is_away_and_goes_on_when_it_is_back),
         TT_TEST(another_database_or_an_older_state_is_not_followed),
+        TT_TEST(who_follows_late_makes_nobody_forget_what_was_stored),
         TT_TEST(a_vacuum_disturbs_nobody),
     };
     return TT_RUN(tests);
