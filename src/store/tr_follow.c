@@ -64,6 +64,19 @@ static apr_status_t has_changed(tr_store_t *store, bool *changed)
     return rv;
 }
 
+/*
+ * An older state that was put into the same file, or into a server, while it was open: the next that are stored there get the
+ * numbers that we have passed. What others know is read first: it follows the database.
+ */
+static apr_status_t check_state(tr_store_t *store)
+{
+    int64_t least_seq = atomic_load(&store->memory->seq);
+    tr_sql_state_t state;
+    apr_status_t rv = tr_sql_read_state(store->reader, &state);
+
+    return rv == APR_SUCCESS ? tr_sql_compare(store->reader, &state, &store->read, least_seq) : rv;
+}
+
 static apr_status_t read_new(tr_sql_t *sql, int64_t *seq, tr_store_rows_fn fn, void *baton)
 {
     tr_entry_t entries[TR_ROWS_AT_ONCE];
@@ -98,6 +111,9 @@ static apr_status_t follow(tr_store_t *store, bool *is_stale, int64_t *seq, tr_s
         return TR_STORE_FAILED;
     }
     rv = has_changed(store, &changed);
+    if (rv == APR_SUCCESS && changed) {
+        rv = check_state(store);
+    }
     if (rv == APR_SUCCESS && changed) {
         rv = read_new(store->reader, seq, fn, baton);
     }

@@ -207,6 +207,25 @@ def test_a_database_that_crashes_and_recovers_keeps_what_was_acknowledged(new_pa
     check(site, kept, load.good)
 
 
+def test_a_server_that_came_back_with_less_is_not_believed_before_a_new_start(new_pair, pg, mint):
+    """Restored behind httpd's back: who stores there next gets numbers that httpd has passed; also when there are more again."""
+    site = new_pair(children=2)
+    site.more = f"TokRevokeMaxStaleness {STALE}s\n"
+    site.up()
+    good = mint()
+    kept = revoke_all(site, [mint() for _ in range(3)])
+    pg.sql("UPDATE tokrevoke_state SET last_seq = last_seq - 1")
+    until(lambda: ask(site, [good])[0].startswith("503"), STALE + 4, "nobody notices")
+    pg.sql("UPDATE tokrevoke_state SET last_seq = last_seq + 5")
+    for _ in range(10):
+        assert ask(site, [good])[0].startswith("503")
+        time.sleep(0.1)
+    with Caller(site) as caller:
+        assert is_503(caller.revoke(mint()))
+    site.again()
+    check(site, kept, [good])
+
+
 def test_a_start_without_the_database_fails_and_says_so_without_the_password(new_pair, pg, mint):
     site = new_pair()
     site.up()

@@ -299,6 +299,34 @@ static void another_database_or_an_older_state_is_not_followed(void **state)
     assert_int_equal(rows->n, 4);
 }
 
+static void what_was_replaced_in_the_same_file_is_not_followed(void **state)
+{
+    /* As sqlite3's .restore does it. Whoever stores there next gives again the numbers that we have passed. */
+    static const char *const changes[] = {"last_seq = 3, row_count = row_count - 1",
+                                          "database_id = '0123456789abcdef0123456789abcdef'"};
+    static const char *const reasons[] = {"older state", "another database"};
+    for (int i = 0; i < 2; i++) {
+        tt_db_t *db = tt_filled_db(*state, 3);
+        tr_store_t *store = tt_store(db), *other = tt_store(db);
+        tt_rows_t *rows = tt_rows(*state);
+        int64_t seq = 0;
+        append(other, "4");
+        assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);
+        assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);
+        tt_do(db, tt_print(*state, "UPDATE tokrevoke_state SET %s", changes[i]));
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(follow(store, &seq, rows), TR_STORE_FAILED);
+            assert_says(tr_store_follow_error(store), reasons[i]);
+        }
+        tt_do(db, tt_print(*state, "UPDATE tokrevoke_state SET last_seq = 4, row_count = 4, database_id = '%s'", db->facts.id));
+        assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);
+        append(other, "5");
+        assert_int_equal(follow(store, &seq, rows), APR_SUCCESS);
+        assert_int_equal(seq, 5);
+        assert_int_equal(rows->n, 5);
+    }
+}
+
 static void who_follows_late_makes_nobody_forget_what_was_stored(void **state)
 {
     tt_db_t *db = tt_filled_db(*state, 3);
@@ -347,6 +375,7 @@ int main(void)
         TT_TEST(a_damaged_revocation_is_not_passed_over),
         TT_TEST(following_fails_while_the_database_is_away_and_goes_on_when_it_is_back),
         TT_TEST(another_database_or_an_older_state_is_not_followed),
+        TT_TEST(what_was_replaced_in_the_same_file_is_not_followed),
         TT_TEST(who_follows_late_makes_nobody_forget_what_was_stored),
         TT_TEST(a_vacuum_disturbs_nobody),
     };
