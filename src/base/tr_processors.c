@@ -1,7 +1,6 @@
 /* tr_processors.c: how much of the machine is ours. */
 #include "tr_processors.h"
 
-#include <inttypes.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,17 +38,32 @@ static bool find_line(char out[MAX_LINE], const char *path, const char *begin)
     return is_found;
 }
 
+/* A number at *text, which moves behind it and the spaces that follow; less than 1 is none. */
+static int64_t take_number(const char **text)
+{
+    char *end;
+    int64_t number = apr_strtoi64(*text, &end, 10);
+
+    *text = end + strspn(end, " ");
+    return number;
+}
+
 /* "QUOTA PERIOD", both in microseconds, or "max PERIOD". */
 static int64_t least_of(int64_t milli, const char *path)
 {
     char line[MAX_LINE];
+    const char *text = line;
     int64_t quota, period;
 
-    if (find_line(line, path, "") && sscanf(line, "%" SCNd64 " %" SCNd64, &quota, &period) == 2 && quota > 0 && period > 0 &&
-        quota < INT64_MAX / 1000 && quota * 1000 / period < milli) {
-        return quota * 1000 / period;
+    if (!find_line(line, path, "")) {
+        return milli;
     }
-    return milli;
+    quota = take_number(&text);
+    period = take_number(&text);
+    if (quota <= 0 || quota >= INT64_MAX / 1000 || period <= 0 || *text != '\0') {
+        return milli;
+    }
+    return quota * 1000 / period < milli ? quota * 1000 / period : milli;
 }
 
 int64_t tr_processors_milli(const char *root, apr_pool_t *pool)
