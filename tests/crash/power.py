@@ -49,9 +49,9 @@ def calls(text):
             continue
         thread, name, rest, resumed, end = found.groups()
         if resumed:
-            name, rest = resumed, begun.pop(thread) + end
+            name, rest = resumed, begun.pop(thread) + end.lstrip()
         elif rest.endswith("<unfinished ...>"):
-            begun[thread] = rest.removesuffix("<unfinished ...>")
+            begun[thread] = rest.removesuffix("<unfinished ...>").rstrip()  # strace puts a blank before it
             continue
         arguments, _, result = rest.rpartition(" = ")
         yield at, name, arguments, int(re.match(r"-?\d+", result)[0])
