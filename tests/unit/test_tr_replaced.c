@@ -335,7 +335,7 @@ static void an_older_state_that_only_the_mark_can_tell_is_not_written_to(void **
 
 static void what_was_replaced_in_the_same_file_is_not_written_to(void **state)
 {
-    /* As "cp" or a restore does it: the paths still name the files that are open. */
+    /* As sqlite3's .restore does it: the paths still name the files that are open. */
     static const struct {
         const char *change, *reason;
     } cases[] = {{"last_seq = last_seq - 1", "older state"},
