@@ -15,7 +15,7 @@ from tracing import NEEDS_STRACE
 
 pytestmark = NEEDS_STRACE
 
-REVOCATIONS = 500
+REVOCATIONS = 600
 CUTS = 400 if LONG else 28
 
 
