@@ -431,6 +431,8 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         if self.process is not None and self.process.poll() is None:
             self.expect_log("AH03093", always=True)  # mpm_event complains of a request that was answered just now
             self.hang_up()
+            if SAN:
+                self.let_them_begin()
             # A child that was told to leave in peace hears no other word while threads of it have connections: all of them with
             # mpm_worker, and those of HTTP/2 that wait for their client with mpm_event.
             if not self.quiet() and MPM != "worker" and not H2:
@@ -452,6 +454,20 @@ Header always set X-User "expr=%{{REMOTE_USER}}" "expr=-n %{{REMOTE_USER}}"
         for made in tuple(self.sockets):
             if sock := made():
                 sock.close()
+
+    def let_them_begin(self):
+        """
+        A child that hears of its end before it has threads frees its memory in httpd's signal handler, and the address sanitizer may
+        stand in free() at that moment: then the child waits for itself, until httpd kills it and says so.
+        """
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):  # one has gone meanwhile
+                ours = self.pipes(self.process.pid)  # and not of the generation before
+                ready = [pid for pid in self.pids() if ours & self.pipes(pid) and len(os.listdir(f"/proc/{pid}/task")) > 4]
+                if len(ready) >= self.children:
+                    return
+            time.sleep(0.01)
 
     def leave(self):
         """Let the children end what they do, for a moment."""
